@@ -1,0 +1,16 @@
+from .base import Callback as Callback
+from .checkpoint import Checkpoint as Checkpoint
+from .csv_log import CsvLog as CsvLog
+from .early_stopping import EarlyStopping as EarlyStopping
+from .exponential_moving_average import ExponentialMovingAverage as ExponentialMovingAverage
+from .freeze_module import FreezeModule as FreezeModule
+from .grad_clip import GradClip as GradClip
+from .lr_updater import LrUpdater as LrUpdater
+from .lr_updater import Warmup as Warmup
+from .metric_updater import MetricUpdater as MetricUpdater
+from .nan_guard import NanGuard as NanGuard
+from .progress_bar import ProgressBar as ProgressBar
+from .run_log import RunLog as RunLog
+from .stats_monitor import StatsMonitor as StatsMonitor
+from .tensor_board import TensorBoard as TensorBoard
+from .validation import Validation as Validation

@@ -1,0 +1,185 @@
+"""Saves the whole state of a run, and takes it up again."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import hat
+from hat import store
+from hat.callbacks.base import Callback
+from hat.engine.progress import Progress, StepOutcome
+from hat.engine.scores import Scores
+from hat.engine.state import TrainingState
+
+logger = logging.getLogger(__name__)
+
+FOLDER_NAME = "checkpoints"
+
+
+class Checkpoint(Callback):
+    """Saves checkpoints, keeps the newest and the best, and resumes from one.
+
+    A checkpoint is a folder `epoch-0002-step-00000100` that is there whole or not at all (see
+    `hat.store`). List it behind every callback that has state or writes what it reads.
+
+    Args:
+        every: Save after this many epochs or steps, and at the end of the run.
+        by: The unit of `every`.
+        keep_last: How many of the newest to keep.
+        best: A score; the checkpoint where it was best is kept too, and saved even if
+            it is not the time for one.
+        mode: Whether the best is the largest or the smallest; by default as the writer
+            of the score says.
+        resume: `auto` takes up the newest whole checkpoint of the folder, if there is
+            any; a path takes up that one.
+        folder: Where to; by default `checkpoints` in the run's folder.
+
+    Raises:
+        ValueError: If a number is out of range; at set-up, if there is no folder to
+            write to; on resuming, if the checkpoint is of another run.
+        CheckpointError: On resuming, if no checkpoint is whole.
+    """
+
+    def __init__(
+        self,
+        every: int = 1,
+        by: Literal["epoch", "step"] = "epoch",
+        *,
+        keep_last: int = 2,
+        best: str | None = None,
+        mode: Literal["max", "min"] | None = None,
+        resume: str | Path | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        if every < 1 or keep_last < 1:
+            raise ValueError(f"every and keep_last must be at least 1, got {every=}, {keep_last=}")
+        if by not in ("epoch", "step"):
+            raise ValueError(f"by must be 'epoch' or 'step', got {by!r}")
+        if mode not in ("max", "min", None):
+            raise ValueError(f"mode must be 'max', 'min' or None, got {mode!r}")
+        self.every = every
+        self.by = by
+        self.keep_last = keep_last
+        self.best = best
+        self.mode = mode
+        self.resume = resume
+        self.folder = None if folder is None else Path(folder)
+        self._saved_at: tuple[int, int] | None = None
+
+    def reads(self) -> list[str]:
+        return [] if self.best is None else [self.best]
+
+    def on_setup(
+        self, *, progress: Progress, state: TrainingState, run_dir: Path | None, **kwargs: Any
+    ) -> None:
+        if self.folder is None:
+            if run_dir is None:
+                raise ValueError(
+                    "Checkpoint has no folder: give it folder=, or the Trainer run_dir="
+                )
+            self.folder = run_dir / FOLDER_NAME
+        store.remove_leftovers(self.folder)
+        if self.resume is not None and progress.num_steps_tried == 0:
+            self._resume(self.folder, progress, state)
+
+    def on_step_end(
+        self,
+        *,
+        progress: Progress,
+        scores: Scores,
+        state: TrainingState,
+        outcome: StepOutcome,
+        **kwargs: Any,
+    ) -> None:
+        is_due = self.by == "step" and progress.num_steps_done % self.every == 0
+        if outcome.is_committed and (is_due or self._is_best(progress, scores)):
+            self._save(progress, scores, state)
+
+    def on_epoch_end(
+        self, *, progress: Progress, scores: Scores, state: TrainingState, **kwargs: Any
+    ) -> None:
+        is_due = self.by == "epoch" and progress.num_epochs_done % self.every == 0
+        if progress.is_between_epochs and (is_due or self._is_best(progress, scores)):
+            self._save(progress, scores, state)
+
+    def on_loop_end(
+        self, *, progress: Progress, scores: Scores, state: TrainingState, **kwargs: Any
+    ) -> None:
+        if self._position(progress) != self._saved_at:
+            self._save(progress, scores, state)
+
+    def _position(self, progress: Progress) -> tuple[int, int]:
+        return progress.num_epochs_done, progress.num_steps_tried
+
+    def _resume(self, folder: Path, progress: Progress, state: TrainingState) -> None:
+        if self.resume == "auto":
+            found = store.newest_checkpoint(folder)
+            if found is None:
+                logger.info("nothing to resume in %s: starting from the beginning", folder)
+                return
+            path = found.path
+        else:
+            path = Path(str(self.resume))
+        try:
+            state.load_state_dict(store.read_checkpoint(path))
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise ValueError(f"cannot resume from {path}: {error}") from error
+        self._saved_at = self._position(progress)
+        logger.info(
+            "resumed from %s: %d epochs and %d steps are done",
+            path,
+            progress.num_epochs_done,
+            progress.num_steps_done,
+        )
+
+    def _is_best(self, progress: Progress, scores: Scores) -> bool:
+        """Whether the score was written at this step, is its best, and is not saved yet."""
+        if self.best is None or self.best not in scores:
+            return False
+        best = scores.best(self.best)
+        is_saved = self._position(progress) == self._saved_at
+        return best is not None and best.step == progress.num_steps_done and not is_saved
+
+    def _higher(self, scores: Scores) -> bool:
+        if self.mode is not None:
+            return self.mode == "max"
+        assert self.best is not None
+        higher = scores.higher_is_better(self.best)
+        if higher is None:
+            raise ValueError(
+                f"Checkpoint: nobody says whether '{self.best}' is better high or low: set mode="
+            )
+        return higher
+
+    def _save(self, progress: Progress, scores: Scores, state: TrainingState) -> None:
+        assert self.folder is not None
+        has_best = self.best is not None and self.best in scores
+        info = {
+            "step": progress.num_steps_done,
+            "epoch": progress.num_epochs_done,
+            "progress": progress.state_dict(),
+            "scores": scores.summary(),
+            "best": {"score": self.best, "higher_is_better": self._higher(scores)}
+            if has_best
+            else None,
+            "versions": {"hat": hat.__version__, "torch": torch.__version__},
+        }
+        name = "epoch-{:04d}-step-{:08d}".format(*self._position(progress))
+        path = store.write_checkpoint(self.folder, name, state.state_dict(), info)
+        self._saved_at = self._position(progress)
+        store.verify_checkpoint(path)  # before any older one is given up
+        self._remove_old(scores)
+
+    def _remove_old(self, scores: Scores) -> None:
+        assert self.folder is not None
+        found = store.list_checkpoints(self.folder)
+        kept = {checkpoint.path for checkpoint in found[-self.keep_last :]}
+        if self.best is not None and self.best in scores:
+            best = store.best_checkpoint(self.folder, self.best, self._higher(scores))
+            kept |= {best.path} if best is not None else set()
+        for checkpoint in found:
+            if checkpoint.path not in kept:
+                shutil.rmtree(checkpoint.path)

@@ -1,0 +1,54 @@
+"""Keeps some modules as they are, for a while or for good."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from hat.callbacks.base import Callback
+from hat.engine.progress import Progress
+from hat.models.names import matching_names
+
+
+class FreezeModule(Callback):
+    """Freezes modules: no gradients, and evaluation mode, so that running statistics stay too.
+
+    Args:
+        modules: Patterns over module names: `backbone`, `backbone.layer1*`. What is
+            inside a module is frozen with it.
+        num_epochs: Unfreeze after this many epochs; by default never.
+
+    Raises:
+        ValueError: When training begins, if a pattern matches no module.
+    """
+
+    def __init__(self, modules: str | Sequence[str], num_epochs: int | None = None) -> None:
+        self.patterns = [modules] if isinstance(modules, str) else list(modules)
+        self.num_epochs = num_epochs
+        self._frozen: list[nn.Module] = []
+        self._is_frozen = False
+
+    def on_loop_begin(self, *, model: nn.Module, progress: Progress, **kwargs: Any) -> None:
+        modules = dict(model.named_modules())
+        names = matching_names([name for name in modules if name], self.patterns)
+        self._frozen = [modules[name] for name in names]
+        self._trained = [
+            p for m in self._frozen for p in m.parameters() if p.requires_grad or self._is_frozen
+        ]
+        if self._is_due(progress):
+            self._set_frozen(True)
+
+    def on_epoch_begin(self, *, progress: Progress, **kwargs: Any) -> None:
+        if self._is_frozen and not self._is_due(progress):
+            self._set_frozen(False)
+
+    def _is_due(self, progress: Progress) -> bool:
+        return self.num_epochs is None or progress.num_epochs_done < self.num_epochs
+
+    def _set_frozen(self, frozen: bool) -> None:
+        self._is_frozen = frozen
+        for module in self._frozen:
+            module.train(not frozen)
+        for parameter in self._trained:
+            parameter.requires_grad_(not frozen)
+            parameter.grad = None

@@ -1,0 +1,170 @@
+"""Stops a run before a loss or a gradient that is not finite reaches the weights."""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hat.callbacks.base import Callback
+from hat.engine.progress import Progress, StepOutcome
+
+logger = logging.getLogger(__name__)
+
+
+class NonFiniteError(FloatingPointError):
+    """A loss or a gradient is NaN or infinite; the message names step and samples."""
+
+
+class _Flag(NamedTuple):
+    """A step whose verdict is still on its way from the device."""
+
+    description: str
+    is_bad: Tensor
+    event: torch.cuda.Event | None
+
+
+class NanGuard(Callback):
+    """Checks loss and gradients of every step before the weights change.
+
+    On the CPU the check is immediate. On a GPU a bad step is left out by the fused
+    optimizer kernel itself, so nothing waits for the device, and the error follows as
+    soon as the verdict arrives, a few steps later. Optimizers without a fused kernel,
+    loss scaling and the policy `skip` need the verdict at once and wait for it.
+
+    Args:
+        policy: `stop` raises; `skip` leaves the step out, puts the running statistics of
+            normalisation layers back, and counts.
+        max_skips: How many steps may be left out before the run ends all the same.
+
+    Raises:
+        NonFiniteError: While training, by policy.
+    """
+
+    def __init__(self, policy: Literal["stop", "skip"] = "stop", max_skips: int = 10) -> None:
+        if policy not in ("stop", "skip"):
+            raise ValueError(f"policy must be 'stop' or 'skip', got {policy!r}")
+        self.policy = policy
+        self.max_skips = max_skips
+        self.num_skips = 0
+        self._parameters: list[nn.Parameter] = []
+        self._buffers: list[Tensor] = []
+        self._saved: list[Tensor] = []
+        self._pending: deque[_Flag] = deque()
+        self._can_defer = False
+
+    def on_loop_begin(
+        self, *, model: nn.Module, optimizer: torch.optim.Optimizer, **kwargs: Any
+    ) -> None:
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._buffers = [b for b in model.buffers() if b.is_floating_point()]
+        self._pending.clear()
+        is_on_gpu = any(parameter.is_cuda for parameter in self._parameters)
+        is_fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        self._can_defer = is_on_gpu and is_fused and self.policy == "stop"
+
+    def on_step_begin(self, **kwargs: Any) -> None:
+        if self.policy == "skip":
+            self._saved = [buffer.clone() for buffer in self._buffers]
+        if self._pending:
+            self._collect(wait=False)
+
+    def on_optimizer_step_begin(
+        self,
+        *,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        batches: Sequence[Any],
+        outcome: StepOutcome,
+        **kwargs: Any,
+    ) -> None:
+        assert outcome.loss is not None
+        grads = [p.grad for p in self._parameters if p.grad is not None]
+        # An overflow of scaled gradients is the scaler's affair.
+        watched = outcome.loss if outcome.is_scaled else outcome.loss + gradient_norm(grads)
+        if self._can_defer and not outcome.is_scaled:
+            self._defer(watched, optimizer, describe_step(progress, batches))
+            return
+        if math.isfinite(watched.item()):
+            return
+        message = f"{_values(outcome, grads)} in {describe_step(progress, batches)}"
+        if self.policy == "stop":
+            raise NonFiniteError(f"{message}. The weights are as the step before left them")
+        self._skip(outcome, message)
+
+    def on_epoch_end(self, **kwargs: Any) -> None:
+        self._collect(wait=True)
+
+    def on_loop_end(self, **kwargs: Any) -> None:
+        self._collect(wait=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"num_skips": self.num_skips}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.num_skips = state["num_skips"]
+
+    def _skip(self, outcome: StepOutcome, message: str) -> None:
+        self.num_skips += 1
+        if self.num_skips > self.max_skips:
+            raise NonFiniteError(f"{message}. {self.max_skips} such steps were left out before")
+        logger.warning("left a step out (%d of %d): %s", self.num_skips, self.max_skips, message)
+        for buffer, saved in zip(self._buffers, self._saved, strict=True):
+            buffer.copy_(saved)
+        outcome.skip(message)
+
+    def _defer(self, watched: Tensor, optimizer: torch.optim.Optimizer, step: str) -> None:
+        """Let the fused kernel leave a bad step out, and ask for the verdict later."""
+        is_bad = (~torch.isfinite(watched)).float()
+        optimizer.found_inf = is_bad  # type: ignore[attr-defined]
+        event = torch.cuda.Event() if is_bad.is_cuda else None
+        verdict = is_bad.to("cpu", non_blocking=True)
+        if event is not None:
+            event.record()
+        self._pending.append(_Flag(step, verdict, event))
+
+    def _collect(self, wait: bool) -> None:
+        while self._pending:
+            flag = self._pending[0]
+            if flag.event is not None:
+                if wait:
+                    flag.event.synchronize()
+                elif not flag.event.query():
+                    return
+            self._pending.popleft()
+            if flag.is_bad.item():
+                raise NonFiniteError(
+                    f"loss or gradient is not finite in {flag.description}. That step did not "
+                    "change the weights"
+                )
+
+
+def gradient_norm(grads: Sequence[Tensor]) -> Tensor:
+    """A norm of all gradients that is finite if and only if every entry is, scalar.
+
+    The sum of the norms of the tensors: cheaper than the norm of all, and only its
+    being finite matters. (Entries above 1e19 overflow a float32 norm; so would the step.)
+    """
+    return torch.stack(torch._foreach_norm(list(grads))).sum()
+
+
+def describe_step(progress: Progress, batches: Sequence[Any]) -> str:
+    """The step at hand, and the samples that it is made of."""
+    ids = [i for batch in batches for i in _ids(batch)]
+    shown = ", ".join(map(str, ids[:16])) + (f" and {len(ids) - 16} more" if len(ids) > 16 else "")
+    return (
+        f"step {progress.num_steps_tried} (step {progress.num_epoch_steps_done} of epoch "
+        f"{progress.num_epochs_done}), samples: {shown or 'without img_id'}"
+    )
+
+
+def _ids(batch: Any) -> list[Any]:
+    return list(batch.get("img_id", [])) if isinstance(batch, dict) else []
+
+
+def _values(outcome: StepOutcome, grads: Sequence[Tensor]) -> str:
+    losses = ", ".join(f"{name} {value.item():g}" for name, value in outcome.losses.items())
+    return f"not finite: loss {losses}, gradient norm {gradient_norm(grads).item():g}"

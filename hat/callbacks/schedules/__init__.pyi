@@ -1,0 +1,9 @@
+from .schedules import ConstantLr as ConstantLr
+from .schedules import CosineLr as CosineLr
+from .schedules import ExponentialLr as ExponentialLr
+from .schedules import MultiStepLr as MultiStepLr
+from .schedules import NoamLr as NoamLr
+from .schedules import OneCycleLr as OneCycleLr
+from .schedules import PolyLr as PolyLr
+from .schedules import Schedule as Schedule
+from .schedules import StepLr as StepLr

@@ -1,0 +1,10 @@
+from .build import Builder as Builder
+from .check import check as check
+from .errors import ConfigError as ConfigError
+from .errors import Location as Location
+from .errors import Mistake as Mistake
+from .given import Given as Given
+from .record import decode as decode
+from .record import encode as encode
+from .source import Config as Config
+from .source import load as load

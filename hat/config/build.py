@@ -1,0 +1,142 @@
+"""A checked config becomes objects: one dict, one object."""
+
+import functools
+import os
+from typing import Any
+
+from hat.config.errors import ConfigError, Location, Mistake
+from hat.config.signatures import given_argument, parameters_of
+from hat.config.source import Config
+from hat.registry import dotted_path, resolve
+
+
+class Builder:
+    """Builds parts of one config; what is shared in the config is shared when built.
+
+    Args:
+        config: As `load` returned it. It is not changed.
+        seed: Each part is constructed with torch's CPU generator seeded from this and
+            from its path, so that the first weights of one part do not depend on
+            which others were built before it. None leaves the generator alone.
+
+    Example:
+        >>> builder = Builder(load("configs/classification/digits.py"))  # doctest: +SKIP
+        >>> trainer = builder.build("float_trainer")  # doctest: +SKIP
+    """
+
+    def __init__(self, config: Config, seed: int | None = 0) -> None:
+        self.config = config
+        self.seed = seed
+        # The dict is kept beside what it became: the id of a dict that died could
+        # come back as that of another.
+        self._built: dict[int, tuple[dict[Any, Any], Any]] = {}
+
+    def build(self, root: str, **given: Any) -> Any:
+        """The object that a top-level dict describes.
+
+        Args:
+            root: Its name in the config.
+            given: Arguments that no config holds, such as the run's folder.
+
+        Raises:
+            ConfigError: With the message of each constructor that refused, and its
+                place in the config. What depends on a part that failed is not tried.
+        """
+        mistakes: list[Mistake] = []
+        location = self.config.where.get(root, Location(str(self.config.path)))
+        result = self._build(self.config.values[root], root, location, None, mistakes, given)
+        if mistakes:
+            raise ConfigError(self.config.path, mistakes)
+        return result
+
+    def _build(
+        self,
+        value: Any,
+        path: str,
+        where: Location,
+        supplied: str | None,
+        mistakes: list[Mistake],
+        given: dict[str, Any],
+    ) -> Any:
+        if isinstance(value, dict) and "type" in value:
+            return self._build_part(value, path, where, supplied, mistakes, given)
+        if isinstance(value, dict):
+            lines = getattr(value, "lines", {})
+            return {
+                key: self._build(item, f"{path}.{key}", lines.get(key, where), None, mistakes, {})
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            items = [
+                self._build(item, f"{path}[{n}]", where, None, mistakes, {})
+                for n, item in enumerate(value)
+            ]
+            return type(value)(items) if type(value) in (list, tuple) else items
+        return value
+
+    def _build_part(
+        self,
+        part: dict[Any, Any],
+        path: str,
+        where: Location,
+        supplied: str | None,
+        mistakes: list[Mistake],
+        given: dict[str, Any],
+    ) -> Any:
+        if id(part) in self._built:
+            return self._built[id(part)][1]
+        where = getattr(part, "where", where)
+        lines = getattr(part, "lines", {})
+        target = resolve(part["type"]) if isinstance(part["type"], str) else part["type"]
+        parameters = parameters_of(target) or {}
+        before = len(mistakes)
+        arguments = {}
+        for key, value in part.items():
+            if key == "type":
+                continue
+            annotation = parameters[key].annotation if key in parameters else None
+            arguments[key] = self._build(
+                value,
+                f"{path}.{key}",
+                lines.get(key, where),
+                given_argument(annotation),
+                mistakes,
+                {},
+            )
+        if len(mistakes) > before:
+            return None
+        if supplied:
+            result: Any = functools.partial(target, **arguments)
+        else:
+            result = self._call(target, {**arguments, **given}, path, where, mistakes)
+        self._built[id(part)] = (part, result)
+        return result
+
+    def _call(
+        self,
+        target: Any,
+        arguments: dict[str, Any],
+        path: str,
+        where: Location,
+        mistakes: list[Mistake],
+    ) -> Any:
+        if self.seed is not None:
+            self._seed(path)
+        try:
+            return target(**arguments)
+        except ConfigError:
+            raise
+        except Exception as error:
+            if os.environ.get("HAT_TRACEBACK"):
+                raise
+            reason = str(error) or type(error).__name__
+            if isinstance(error, KeyError):
+                reason = str(error.args[0]) if error.args else reason
+            mistakes.append(Mistake(path, where, f"{dotted_path(target)}: {reason}"))
+            return None
+
+    def _seed(self, path: str) -> None:
+        from hat.seeding import BUILD_STREAM, derive_key, seed_everything, text_key
+
+        assert self.seed is not None
+        seed_everything(derive_key(self.seed, BUILD_STREAM, text_key(path)))

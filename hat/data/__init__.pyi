@@ -1,0 +1,13 @@
+from .collates.stack import StackCollate as StackCollate
+from .datasets.base import Dataset as Dataset
+from .datasets.digits import DigitsDataset as DigitsDataset
+from .datasets.image_files import ImageFiles as ImageFiles
+from .datasets.image_folder import ImageFolder as ImageFolder
+from .datasets.torchvision_dataset import TorchvisionDataset as TorchvisionDataset
+from .loaders.data_loader import DataLoader as DataLoader
+from .loaders.data_loader import SampleError as SampleError
+from .samplers.sampler import Sampler as Sampler
+from .samplers.sequential import SequentialSampler as SequentialSampler
+from .samplers.shuffled import ShuffledSampler as ShuffledSampler
+from .transforms.compose import Compose as Compose
+from .transforms.normalize import Normalize as Normalize

@@ -1,0 +1,1 @@
+from .stack import StackCollate as StackCollate

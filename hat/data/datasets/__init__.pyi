@@ -1,0 +1,4 @@
+from .digits import DigitsDataset as DigitsDataset
+from .image_files import ImageFiles as ImageFiles
+from .image_folder import ImageFolder as ImageFolder
+from .torchvision_dataset import TorchvisionDataset as TorchvisionDataset

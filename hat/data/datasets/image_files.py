@@ -1,0 +1,55 @@
+"""Pictures by their paths, without labels: what is given to a model to look at."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hat.data.datasets.base import Dataset
+from hat.data.images import IMAGE_SUFFIXES, read_image
+from hat.data.sample import Sample
+
+
+class ImageFiles(Dataset):
+    """Pictures named one by one, or by folders that are searched through.
+
+    Args:
+        paths: Files and folders. Files are taken as they are; folders are searched,
+            with all folders in them, for names that end like pictures.
+        transform: See `Dataset`.
+
+    Raises:
+        FileNotFoundError: If a path does not exist or a folder holds no picture.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+    ) -> None:
+        super().__init__(transform)
+        self.paths = [file for path in paths for file in find_images(Path(path))]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> Sample:
+        img = read_image(self.paths[index])
+        path = str(self.paths[index])
+        return {"img": img, "img_id": path, "img_path": path, "ori_shape": tuple(img.shape[-2:])}
+
+
+def find_images(path: Path) -> list[Path]:
+    """The picture files that a path stands for, sorted.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        endings = " ".join(sorted(IMAGE_SUFFIXES))
+        raise FileNotFoundError(f"{path}: no picture in this folder (looked for {endings})")
+    return found

@@ -1,0 +1,55 @@
+"""Reading pictures from files: any content becomes uint8 RGB or an error with the name."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from PIL import ImageOps
+from torchvision import tv_tensors
+
+#: The endings by which folders are searched; what a file is, its content decides.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+#: A header that claims more pixels than this is refused before memory is taken.
+MAX_PIXELS = 1 << 28
+
+
+def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> tv_tensors.Image:
+    """Read a picture as uint8 RGB of shape (3, H, W).
+
+    Grey is expanded to three channels, a palette is looked up, alpha is dropped,
+    16-bit values are scaled to 8 bits, and the EXIF orientation is applied.
+
+    Args:
+        path: The file; its content decides the format, not its name.
+        max_pixels: Larger pictures are refused.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a whole picture, or is too large; the message
+            names the file.
+    """
+    try:
+        with PILImage.open(path) as picture:
+            if picture.width * picture.height > max_pixels:
+                raise ValueError(
+                    f"{path}: claims {picture.width} x {picture.height} pixels; "
+                    f"more than {max_pixels:,} are refused"
+                )
+            return pil_to_image(ImageOps.exif_transpose(picture))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except (OSError, SyntaxError, PILImage.DecompressionBombError) as error:
+        reason = "not a picture" if isinstance(error, PILImage.UnidentifiedImageError) else error
+        raise ValueError(f"{path}: cannot be decoded: {reason}") from error
+
+
+def pil_to_image(picture: PILImage.Image) -> tv_tensors.Image:
+    """A PIL picture of any mode as uint8 RGB of shape (3, H, W)."""
+    if picture.mode.startswith("I"):  # 16 or 32 bits of grey; `convert` would clip at 255
+        grey = (np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
+        pixels = np.repeat(grey[:, :, None], 3, axis=2)
+    else:
+        pixels = np.asarray(picture.convert("RGB"))
+    return tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))

@@ -1,0 +1,1 @@
+from .data_loader import DataLoader as DataLoader

@@ -1,0 +1,2 @@
+from .sequential import SequentialSampler as SequentialSampler
+from .shuffled import ShuffledSampler as ShuffledSampler

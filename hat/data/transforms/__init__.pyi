@@ -1,0 +1,2 @@
+from .compose import Compose as Compose
+from .normalize import Normalize as Normalize

@@ -1,0 +1,5 @@
+"""Engines: take the built modules and run them through one `fit`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

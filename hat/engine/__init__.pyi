@@ -1,0 +1,2 @@
+from .predictor import Predictor as Predictor
+from .trainer import Trainer as Trainer

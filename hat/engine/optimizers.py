@@ -1,0 +1,98 @@
+"""The optimizer of a run: which parameters it gets, in which groups."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from hat.models.names import matching_names
+
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm)
+
+
+def build_optimizer(
+    model: nn.Module,
+    maker: Callable[..., torch.optim.Optimizer],
+    param_groups: Sequence[Mapping[str, Any]] = (),
+) -> torch.optim.Optimizer:
+    """An optimizer over the parameters of a model.
+
+    On a GPU the fused kernel is chosen where the optimizer has one and nothing else
+    was asked for: it is the fastest, and it can leave weights alone without a sync.
+    """
+    groups = group_parameters(model, param_groups)
+    return functools.partial(maker, **_fused(model, maker))(groups)
+
+
+def group_parameters(
+    model: nn.Module, param_groups: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Parameters in groups with options of their own; what no rule names comes first.
+
+    Args:
+        model: Whose parameters.
+        param_groups: Rules, the first that names a parameter counts. `match` holds
+            patterns over names, `norm` (the parameters of normalisation layers) or
+            `bias` (all that are called so); everything else in a rule is an option of
+            the group.
+
+    Returns:
+        One dict per group that has parameters, in the form that optimizers take.
+
+    Raises:
+        ValueError: If a rule lacks `match` or names nothing.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        >>> rules = [dict(match=["norm", "bias"], weight_decay=0.0)]
+        >>> [len(group["params"]) for group in group_parameters(net, rules)]
+        [1, 3]
+    """
+    parameters = dict(model.named_parameters())
+    groups: list[dict[str, Any]] = [{"params": []}]
+    left = dict(parameters)
+    for number, rule in enumerate(param_groups):
+        options = dict(rule)
+        if "match" not in options:
+            raise ValueError(f"param_groups[{number}] has no 'match': the names it is for")
+        patterns = options.pop("match")
+        patterns = [patterns] if isinstance(patterns, str) else patterns
+        try:
+            names = _names(model, list(parameters), patterns)
+        except ValueError as error:
+            raise ValueError(f"param_groups[{number}]: {error}") from None
+        chosen = [left.pop(name) for name in names if name in left]
+        if chosen:
+            groups.append({"params": chosen, **options})
+    groups[0]["params"] = list(left.values())
+    return [group for group in groups if group["params"]]
+
+
+def _names(model: nn.Module, names: list[str], patterns: Sequence[str]) -> list[str]:
+    chosen: set[str] = set()
+    for pattern in patterns:
+        if pattern == "norm":
+            chosen |= {
+                f"{module_name}.{name}" if module_name else name
+                for module_name, module in model.named_modules()
+                if isinstance(module, _NORMS)
+                for name, _ in module.named_parameters(recurse=False)
+            }
+        elif pattern == "bias":
+            chosen |= {name for name in names if name.split(".")[-1] == "bias"}
+        else:
+            chosen |= set(matching_names(names, pattern))
+    return [name for name in names if name in chosen]
+
+
+def _fused(model: nn.Module, maker: Callable[..., Any]) -> dict[str, bool]:
+    is_on_gpu = any(parameter.is_cuda for parameter in model.parameters())
+    asked = getattr(maker, "keywords", {})
+    cls = getattr(maker, "func", maker)
+    has_fused = "fused" in inspect.signature(cls).parameters
+    is_free = not {"fused", "foreach", "capturable", "differentiable"} & set(asked)
+    return {"fused": True} if is_on_gpu and has_fused and is_free else {}

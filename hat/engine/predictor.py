@@ -1,0 +1,96 @@
+"""Runs a model over data without training it: validation and prediction."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchmetrics
+from torch import Tensor, nn
+
+from hat.callbacks.base import Callback
+from hat.callbacks.loss_average import LossAverage
+from hat.callbacks.metric_updater import MetricUpdater
+from hat.engine.loop import Loop
+from hat.engine.processors.inference import InferenceProcessor
+from hat.engine.processors.inputs import InputPreparation
+from hat.engine.progress import Plan, Progress
+from hat.engine.scores import Scores
+from hat.engine.trainer import default_device
+
+
+class Predictor(Loop):
+    """Runs a model over a data loader once, in evaluation mode and without gradients.
+
+    Args:
+        model: A structure, as for `Trainer`; its modes are put back afterwards.
+        data_loader: Yields batches; each sample is seen once.
+        metrics: Updated with every batch and its predictions.
+        callbacks: Called as in training; hooks around the backward pass never fire.
+        normalize: Turns a uint8 `img` into floats on the device; give the one that
+            training uses.
+        precision: `fp32`, `bf16` or `fp16`.
+        device: By default the GPU if there is one, else the CPU.
+        channels_last: Store weights and pictures with channels innermost.
+        where: The first part of the names of the scores.
+        run_dir: Where callbacks write.
+
+    Example:
+        >>> predictor = Predictor(model, loader, metrics=[Accuracy()])  # doctest: +SKIP
+        >>> predictor.fit().last("val/acc").value  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data_loader: Any,
+        metrics: Sequence[torchmetrics.Metric] = (),
+        *,
+        callbacks: Sequence[Callback] = (),
+        normalize: Callable[[Tensor], Tensor] | None = None,
+        precision: str = "fp32",
+        device: str | torch.device | None = None,
+        channels_last: bool = False,
+        where: str = "val",
+        run_dir: str | Path | None = None,
+    ) -> None:
+        device = default_device() if device is None else torch.device(device)
+        model.to(device, memory_format=torch.channels_last if channels_last else None)  # type: ignore[call-overload]
+        inputs = InputPreparation(normalize, device=device, channels_last=channels_last)
+        updater = MetricUpdater(metrics, where=where)
+        updater.move_to(device)
+        self.where = where
+        self.score_names = [f"{where}/loss", *updater.writes()]
+        super().__init__(
+            model,
+            data_loader,
+            InferenceProcessor(inputs, precision),
+            Plan("epoch", 1, None, None),
+            callbacks=[LossAverage(where), updater, *callbacks],
+            run_dir=None if run_dir is None else Path(run_dir),
+            device=device,
+        )
+
+    def fit(self) -> Scores:
+        """Go through the data once.
+
+        Returns:
+            The scores: `<where>/loss` where the data has truth, and each metric.
+        """
+        self.progress.load_state_dict(Progress().state_dict())
+        self.scores.load_state_dict({})
+        with evaluating(self.model), torch.inference_mode():
+            return super().fit()
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a block; each module then goes back to the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,1 @@
+from .batch_processor import BatchProcessor as BatchProcessor

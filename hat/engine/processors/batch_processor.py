@@ -1,0 +1,157 @@
+"""What one training step does with its batches: forward, backward, update."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from hat.data.sample import Batch, num_samples
+from hat.engine.processors.inputs import InputPreparation
+from hat.engine.progress import StepOutcome
+
+Notify = Callable[..., None]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class BatchProcessor:
+    """One optimizer step from one or several batches.
+
+    Several batches accumulate: each counts as the share of the step's samples that it
+    holds, so their gradient is that of all samples in one batch, however the last
+    ones are cut.
+
+    Args:
+        normalize: Turns a uint8 `img` into floats on the device; by default into 0..1.
+        batch_transforms: See `InputPreparation`.
+        precision: `fp32`; `bf16` runs the forward pass under autocast; `fp16` scales
+            the loss besides, and skips steps that overflow.
+
+    Raises:
+        ValueError: If the precision is unknown.
+    """
+
+    def __init__(
+        self,
+        normalize: Callable[[Tensor], Tensor] | None = None,
+        batch_transforms: Sequence[Callable[..., Any]] = (),
+        precision: Precision = "fp32",
+    ) -> None:
+        if precision not in ("fp32", *_DTYPES):
+            raise ValueError(f"precision must be fp32, bf16 or fp16, got {precision!r}")
+        self.inputs = InputPreparation(normalize, batch_transforms)
+        self.precision = precision
+        self.scaler: torch.amp.GradScaler | None = None
+        self._autocast: contextlib.AbstractContextManager[Any] | None = None
+
+    def set_up(self, device: torch.device, channels_last: bool = False) -> None:
+        """Prepare for a device; called once by the engine, before the first step."""
+        self.inputs.device = device
+        self.inputs.channels_last = channels_last
+        if self.precision != "fp32":
+            self._autocast = torch.autocast(device.type, _DTYPES[self.precision])
+        if self.precision == "fp16":
+            self.scaler = torch.amp.GradScaler(device.type)
+
+    def __call__(
+        self,
+        batches: Sequence[Batch],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        notify: Notify,
+    ) -> StepOutcome:
+        """Do one step; the weights change unless a callback or an overflow skips it."""
+        outcome = StepOutcome(is_scaled=self.scaler is not None)
+        optimizer.zero_grad()
+        if len(batches) == 1:
+            self._batch(batches[0], model, notify, outcome, None)
+        else:
+            counts = [num_samples(batch) for batch in batches]
+            for batch, count in zip(batches, counts, strict=True):
+                self._batch(batch, model, notify, outcome, count / sum(counts))
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
+        notify("on_optimizer_step_begin", batches=batches, outcome=outcome)
+        if outcome.skip_reason is None:
+            self._update(optimizer, outcome)
+        elif self.scaler is not None:
+            self.scaler.update()
+        return outcome
+
+    def _batch(
+        self,
+        batch: Batch,
+        model: nn.Module,
+        notify: Notify,
+        outcome: StepOutcome,
+        share: float | None,
+    ) -> None:
+        batch = self.inputs(batch)
+        notify("on_batch_begin", batch=batch)
+        losses, preds = self._forward(model, batch)
+        loss = total_loss(losses)
+        notify("on_backward_begin", batch=batch, losses=losses, loss=loss)
+        scaled = loss if share is None else loss * share
+        if self.scaler is not None:
+            scaled = self.scaler.scale(scaled)
+        scaled.backward()
+        notify("on_backward_end", batch=batch, losses=losses, loss=loss)
+        _add_losses(outcome, losses, loss, share)
+        notify("on_batch_end", batch=batch, losses=losses, loss=loss, preds=preds)
+
+    def _forward(self, model: nn.Module, batch: Batch) -> Any:
+        if self._autocast is None:
+            return model(batch)
+        with self._autocast:
+            return model(batch)
+
+    def _update(self, optimizer: torch.optim.Optimizer, outcome: StepOutcome) -> None:
+        if self.scaler is None:
+            optimizer.step()
+            return
+        scale = self.scaler.get_scale()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        if self.scaler.get_scale() < scale:  # it shrinks only when a gradient overflowed
+            outcome.skip(f"float16 gradients overflowed at loss scale {scale:g}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scaler": self.scaler.state_dict()} if self.scaler is not None else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def total_loss(losses: dict[str, Tensor]) -> Tensor:
+    """The plain sum of named losses.
+
+    Raises:
+        ValueError: If there is none: the batch lacks what the model learns from.
+    """
+    total: Tensor | None = None
+    for loss in losses.values():  # `sum` would start at 0 and pay for one more addition
+        total = loss if total is None else total + loss
+    if total is None:
+        raise ValueError("the model returned no losses: the batch lacks its truth, 'label' say")
+    return total
+
+
+def _add_losses(
+    outcome: StepOutcome, losses: dict[str, Tensor], loss: Tensor, share: float | None
+) -> None:
+    if share is None:
+        outcome.loss = loss.detach()
+        if len(losses) == 1:
+            outcome.losses = dict.fromkeys(losses, outcome.loss)
+        else:
+            outcome.losses = {name: value.detach() for name, value in losses.items()}
+        return
+    previous = outcome.loss
+    outcome.loss = loss.detach() * share if previous is None else previous + loss.detach() * share
+    for name, value in losses.items():
+        part = value.detach() * share
+        outcome.losses[name] = outcome.losses[name] + part if name in outcome.losses else part

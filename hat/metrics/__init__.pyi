@@ -1,0 +1,2 @@
+from .accuracy import Accuracy as Accuracy
+from .torch_metric import TorchMetric as TorchMetric

@@ -1,0 +1,12 @@
+from .backbones.conv_net import ConvNet as ConvNet
+from .backbones.resnet import ResNet18 as ResNet18
+from .backbones.resnet import ResNet34 as ResNet34
+from .backbones.resnet import ResNet50 as ResNet50
+from .backbones.resnet import ResNet101 as ResNet101
+from .backbones.timm_backbone import TimmBackbone as TimmBackbone
+from .heads.linear_head import LinearHead as LinearHead
+from .names import matching_names as matching_names
+from .output import ModelOutput as ModelOutput
+from .structures.classifier import Classifier as Classifier
+from .weights import load_weights as load_weights
+from .weights import read_weights as read_weights

@@ -1,0 +1,71 @@
+"""Any model of timm as a backbone, by its name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from hat.models.weights import load_weights
+from hat.registry import did_you_mean
+
+
+class TimmBackbone(nn.Module):
+    """A timm model without its classifier.
+
+    Args:
+        name: As in `timm.list_models()`: `resnet18`, `mobilenetv3_small_100`.
+        out_indices: Which stages to return as feature maps, finest first. By default
+            there is one feature: what timm's own classifier would see, pooled as that
+            model pools it.
+        weights: A local file of timm's weights for this model; the classifier's are
+            left out. Nothing is ever downloaded.
+        options: Further arguments of `timm.create_model`, such as `drop_path_rate`.
+
+    Attributes:
+        out_channels: Channels of each feature that `forward` returns.
+
+    Raises:
+        ImportError: If timm is not installed.
+        ValueError: If timm has no such model, or the weights do not fit.
+
+    Example:
+        >>> backbone = TimmBackbone("mobilenetv3_small_050")
+        >>> backbone.out_channels
+        (1024,)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        out_indices: Sequence[int] | None = None,
+        weights: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        try:
+            import timm
+        except ImportError as error:
+            raise ImportError(
+                "TimmBackbone needs one more package: pip install 'hat-framework[timm]'"
+            ) from error
+        if not timm.is_model(name):
+            raise ValueError(f"timm has no model '{name}'.{did_you_mean(name, timm.list_models())}")
+        options = dict(options or {})
+        self.out_indices = out_indices
+        if out_indices is None:
+            self.model = timm.create_model(name, num_classes=0, **options)
+            self.out_channels: tuple[int, ...] = (self.model.head_hidden_size,)
+        else:
+            options |= dict(features_only=True, out_indices=tuple(out_indices))
+            self.model = timm.create_model(name, **options)
+            self.out_channels = tuple(self.model.feature_info.channels())
+        if weights is not None:
+            classifier = timm.get_pretrained_cfg_value(name, "classifier") or "fc"
+            names = [classifier] if isinstance(classifier, str) else classifier
+            load_weights(self.model, weights, ignore=[f"{name}.*" for name in names])
+
+    def forward(self, img: Tensor) -> tuple[Tensor, ...]:
+        """Features of the asked-for stages, (N, C, H, W) each; or one, pooled, (N, C)."""
+        if self.out_indices is None:
+            return (self.model(img),)
+        return tuple(self.model(img))

@@ -1,0 +1,1 @@
+from .linear_head import LinearHead as LinearHead

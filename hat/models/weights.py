@@ -1,0 +1,117 @@
+"""Weights from a local file into a module: safe formats, nothing left out in silence."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hat.registry import did_you_mean
+
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The named tensors of a weights file, on the CPU.
+
+    Args:
+        path: A `.safetensors` file; a file of `torch.save` that holds nothing but
+            tensors and plain values (it is read with `weights_only=True` and never
+            executed); or a checkpoint folder of HAT, whose evaluated weights are read:
+            the averaged ones where there are such.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a file of weights.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / (
+            "ema.safetensors" if (path / "ema.safetensors").exists() else "model.safetensors"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights")
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{path}: not a whole safetensors file: {error}") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many kinds for what is not its own
+        raise ValueError(
+            f"{path}: not a file of weights that is safe to load ({type(error).__name__}). "
+            "Save a state_dict, or better a .safetensors file"
+        ) from error
+    return _unwrapped(content, path)
+
+
+def load_weights(
+    module: nn.Module, path: str | Path, *, prefix: str = "", ignore: Sequence[str] = ()
+) -> None:
+    """Copy the weights of a file into a module, all of them or none.
+
+    Args:
+        module: Changed in place.
+        path: See `read_weights`.
+        prefix: Take only names that start with this, without it: `backbone.` takes the
+            backbone out of a classifier's weights.
+        ignore: Patterns of names that may be missing on either side.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If names or shapes of the two sides differ; the message lists them.
+
+    Example:
+        >>> load_weights(ResNet18(), "resnet18.pth", ignore=["fc.*"])  # doctest: +SKIP
+    """
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in read_weights(path).items()
+        if name.startswith(prefix)
+    }
+    own = module.state_dict()
+    weights = {n: w for n, w in weights.items() if n in own or not _matches(n, ignore)}
+    missing = [n for n in own if n not in weights and not _matches(n, ignore)]
+    unknown = [n for n in weights if n not in own]
+    misfits = [
+        f"{name}: file {tuple(value.shape)}, module {tuple(own[name].shape)}"
+        for name, value in weights.items()
+        if name in own and own[name].shape != value.shape
+    ]
+    if missing or unknown or misfits:
+        hint = did_you_mean(missing[0], weights) if missing and weights else ""
+        problems = [
+            _listed("the file lacks", missing) + hint,
+            _listed("the module has no", unknown),
+            _listed("shapes differ:", misfits),
+        ]
+        text = "; ".join(problem for problem in problems if problem)
+        raise ValueError(f"{path} does not fit {type(module).__name__}: {text}")
+    module.load_state_dict(weights, strict=False)
+
+
+def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        raise ValueError(f"{path}: expected named tensors, got {type(content).__name__}")
+    return dict(content)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _listed(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{what} {', '.join(names[:5])}{more}"
