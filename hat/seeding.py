@@ -7,7 +7,8 @@ purposes apart.
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,28 +73,31 @@ def preserved_random_state() -> Iterator[None]:
         random.setstate(python_state)
 
 
-def random_state_dict() -> dict[str, object]:
+def random_state_dict() -> dict[str, Any]:
     """The state of every global generator as plain values, safe to save."""
-    kind, keys, pos, has_gauss, cached = np.random.get_state(legacy=True)
+    numpy_state: Any = np.random.get_state(legacy=True)
     version, internal, gauss_next = random.getstate()
     return {
         "torch": torch.default_generator.get_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), pos, has_gauss, cached],
+        "numpy": [
+            numpy_state[0],
+            torch.from_numpy(numpy_state[1].astype(np.int64)),
+            *numpy_state[2:],
+        ],
         "python": [version, list(internal), gauss_next],
     }
 
 
-def load_random_state_dict(state: dict[str, object]) -> None:
+def load_random_state_dict(state: Mapping[str, Any]) -> None:
     """Put every global generator back to where `random_state_dict` found it.
 
     CUDA generators are restored when as many devices are here as were saved.
     """
-    torch.default_generator.set_state(state["torch"])  # type: ignore[arg-type]
-    cuda_states: list[torch.Tensor] = state["cuda"]  # type: ignore[assignment]
-    if cuda_states and torch.cuda.device_count() == len(cuda_states):
-        torch.cuda.set_rng_state_all(cuda_states)
-    kind, keys, pos, has_gauss, cached = state["numpy"]  # type: ignore[misc]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), pos, has_gauss, cached))
-    version, internal, gauss_next = state["python"]  # type: ignore[misc]
+    torch.default_generator.set_state(state["torch"])
+    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all(state["cuda"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    version, internal, gauss_next = state["python"]
     random.setstate((version, tuple(internal), gauss_next))

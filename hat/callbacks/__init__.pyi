@@ -9,6 +9,7 @@ from .lr_updater import LrUpdater as LrUpdater
 from .lr_updater import Warmup as Warmup
 from .metric_updater import MetricUpdater as MetricUpdater
 from .nan_guard import NanGuard as NanGuard
+from .prediction_writer import PredictionWriter as PredictionWriter
 from .progress_bar import ProgressBar as ProgressBar
 from .run_log import RunLog as RunLog
 from .stats_monitor import StatsMonitor as StatsMonitor

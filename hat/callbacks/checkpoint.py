@@ -91,25 +91,38 @@ class Checkpoint(Callback):
         progress: Progress,
         scores: Scores,
         state: TrainingState,
+        data_loader: Any,
         outcome: StepOutcome,
         **kwargs: Any,
     ) -> None:
         is_due = self.by == "step" and progress.num_steps_done % self.every == 0
         if outcome.is_committed and (is_due or self._is_best(progress, scores)):
-            self._save(progress, scores, state)
+            self._save(progress, scores, state, data_loader)
 
     def on_epoch_end(
-        self, *, progress: Progress, scores: Scores, state: TrainingState, **kwargs: Any
+        self,
+        *,
+        progress: Progress,
+        scores: Scores,
+        state: TrainingState,
+        data_loader: Any,
+        **kwargs: Any,
     ) -> None:
         is_due = self.by == "epoch" and progress.num_epochs_done % self.every == 0
         if progress.is_between_epochs and (is_due or self._is_best(progress, scores)):
-            self._save(progress, scores, state)
+            self._save(progress, scores, state, data_loader)
 
     def on_loop_end(
-        self, *, progress: Progress, scores: Scores, state: TrainingState, **kwargs: Any
+        self,
+        *,
+        progress: Progress,
+        scores: Scores,
+        state: TrainingState,
+        data_loader: Any,
+        **kwargs: Any,
     ) -> None:
         if self._position(progress) != self._saved_at:
-            self._save(progress, scores, state)
+            self._save(progress, scores, state, data_loader)
 
     def _position(self, progress: Progress) -> tuple[int, int]:
         return progress.num_epochs_done, progress.num_steps_tried
@@ -154,7 +167,9 @@ class Checkpoint(Callback):
             )
         return higher
 
-    def _save(self, progress: Progress, scores: Scores, state: TrainingState) -> None:
+    def _save(
+        self, progress: Progress, scores: Scores, state: TrainingState, data_loader: Any
+    ) -> None:
         assert self.folder is not None
         has_best = self.best is not None and self.best in scores
         info = {
@@ -165,6 +180,7 @@ class Checkpoint(Callback):
             "best": {"score": self.best, "higher_is_better": self._higher(scores)}
             if has_best
             else None,
+            "classes": _class_names(data_loader),
             "versions": {"hat": hat.__version__, "torch": torch.__version__},
         }
         name = "epoch-{:04d}-step-{:08d}".format(*self._position(progress))
@@ -183,3 +199,9 @@ class Checkpoint(Callback):
         for checkpoint in found:
             if checkpoint.path not in kept:
                 shutil.rmtree(checkpoint.path)
+
+
+def _class_names(data_loader: Any) -> list[str] | None:
+    """The class names of the data, so that predictions can be named without it."""
+    classes = getattr(getattr(data_loader, "dataset", None), "classes", None)
+    return None if classes is None else [str(name) for name in classes]

@@ -55,7 +55,8 @@ class CsvLog(Callback):
             self._file = self._feed = None
 
     def _write_new(self, progress: Progress) -> None:
-        assert self._feed is not None and self._file is not None
+        assert self._feed is not None
+        assert self._file is not None
         new = self._feed.take()
         writer = csv.writer(self._file)
         for name, score in new:

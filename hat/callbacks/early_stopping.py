@@ -78,6 +78,7 @@ class EarlyStopping(Callback):
         higher = scores.higher_is_better(self.score) if self.mode is None else self.mode == "max"
         if higher is None:
             raise ValueError(
-                f"EarlyStopping: nobody says whether '{self.score}' is better high or low: set mode="
+                f"EarlyStopping: nobody says whether '{self.score}' is better high or "
+                "low: set mode="
             )
         return higher

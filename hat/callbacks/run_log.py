@@ -58,7 +58,8 @@ class RunLog(Callback):
             self._file = self._feed = None
 
     def _write_new(self, progress: Progress) -> None:
-        assert self._feed is not None and self._file is not None
+        assert self._feed is not None
+        assert self._file is not None
         lines: dict[int, dict[str, Any]] = {}
         for name, score in self._feed.take():
             head = {"step": score.step, "epoch": progress.num_epochs_done}

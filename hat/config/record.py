@@ -59,7 +59,7 @@ def load_record(path: Path) -> Config:
     except LookupError as error:
         raise _unreadable(file, str(error.args[0])) from error
     where = {name: Location(str(file)) for name in values}
-    return Config(file, values, where, list(record.get("overrides", [])))
+    return Config(file, values, where, list(record["overrides"]), record["name"])
 
 
 class _Encoder:

@@ -21,13 +21,16 @@ _OVERRIDE = "__hat_override__"
 class LocatedDict(dict[Any, Any]):
     """A dict that remembers on which line it and each of its values were written."""
 
+    where: Location
+    lines: dict[str, Location]
+
     def __init__(self, *args: Any, where: Location, lines: dict[str, Location], **kwargs: Any):
         inherited = dict(args[0].lines) if args and isinstance(args[0], LocatedDict) else {}
         super().__init__(*args, **kwargs)
         self.where = where
         self.lines = {**inherited, **lines}
 
-    def __or__(self, other: Any) -> "LocatedDict":  # type: ignore[override]
+    def __or__(self, other: Any) -> "LocatedDict":
         lines = {**self.lines, **getattr(other, "lines", {})}
         return LocatedDict({**self, **other}, where=self.where, lines=lines)
 
@@ -41,12 +44,17 @@ class Config:
         values: Top-level names that hold plain values, in file order.
         where: The line of each top-level name.
         overrides: The `key=value` that were applied, as typed.
+        name: What runs of it are called; by default that of the file.
     """
 
     path: Path
     values: dict[str, Any]
     where: dict[str, Location] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.path.stem
 
     def stage_part(self, stage: str, role: str) -> str:
         """The name of the dict that a stage gives for a role, such as `float_trainer`.
@@ -326,11 +334,12 @@ def _assigned_names(statement: ast.stmt) -> list[str]:
         return [alias.asname or alias.name for alias in statement.names if alias.name != "*"]
     else:
         return []
-    return [n.id for target in targets for n in ast.walk(target) if _is_stored_name(n)]
-
-
-def _is_stored_name(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    return [
+        node.id
+        for target in targets
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
 
 
 def _override_statement(name: str) -> ast.stmt:

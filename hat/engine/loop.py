@@ -112,9 +112,8 @@ class Loop:
                     else:
                         progress.num_steps_skipped += 1
                     self._notify("on_step_end", batches=batches, outcome=outcome)
-                    if progress.stop_reason or plan.is_done(progress):
-                        if progress.num_epoch_steps_done != plan.steps_per_epoch:
-                            break
+                    if self._is_cut_short():
+                        break
                 else:
                     progress.num_epochs_done += 1
                     progress.num_epoch_steps_done = 0
@@ -130,6 +129,12 @@ class Loop:
     def _notify(self, hook: str, **values: Any) -> None:
         for call in self._hooks[hook]:
             call(**values)
+
+    def _is_cut_short(self) -> bool:
+        """Whether to leave the epoch before its end; after its last step it is whole anyway."""
+        progress, plan = self.progress, self.plan
+        must_end = progress.stop_reason or (plan.stop_by == "step" and plan.is_done(progress))
+        return bool(must_end) and progress.num_epoch_steps_done != plan.steps_per_epoch
 
     def _steps(self) -> Iterator[tuple[Batches, float]]:
         """The steps left in this epoch, each with the seconds that it was waited for.
@@ -160,7 +165,7 @@ class Loop:
         return islice(iter(self.data_loader), start, None)
 
     def _close(self, error: BaseException | None) -> None:
-        """Let every callback close what it opened; one that fails does not keep the next from it."""
+        """Let every callback close what it opened; a failure does not stop the others."""
         failed: Exception | None = None
         for call in self._hooks["on_close"]:
             try:

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ class SampleError(RuntimeError):
 class SampleKey(NamedTuple):
     """What a sample depends on: nothing else may change it."""
 
-    index: int
+    sample: int
     epoch: int
     position: int
     seed: int
@@ -167,7 +168,7 @@ class _StepKeys:
         stop = min(start + self.loader.batch_size, self.loader.num_samples)
         count = min(self.loader.batches_per_step, stop - start)
         edges = [start + (stop - start) * number // count for number in range(count + 1)]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))
 
     def _keys(self, epoch: int, start: int, stop: int) -> list[SampleKey]:
         loader = self.loader
@@ -187,10 +188,10 @@ class _KeyedSamples(torch.utils.data.Dataset[Sample]):
     def __getitem__(self, key: SampleKey) -> Sample:
         seed_everything(derive_key(key.seed, SAMPLE_STREAM, key.epoch, key.position))
         try:
-            sample: Sample = self.dataset[key.index]
+            sample: Sample = self.dataset[key.sample]
         except Exception as error:
             raise SampleError(
-                f"sample {key.index}{self._file(key.index)} (epoch {key.epoch}, position "
+                f"sample {key.sample}{self._file(key.sample)} (epoch {key.epoch}, position "
                 f"{key.position}): {type(error).__name__}: {error}"
             ) from error
         return sample

@@ -1,6 +1,7 @@
 """A plain stack of 3x3 convolutions, for small pictures."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -35,8 +36,7 @@ class ConvNet(nn.Module):
             raise ValueError(f"needs a stage and a convolution, got {channels=} and {depth=}")
         widths = [in_channels, *channels]
         self.stages = nn.ModuleList(
-            _stage(before, after, depth)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            _stage(before, after, depth) for before, after in pairwise(widths)
         )
         self.out_channels = tuple(channels)
 

@@ -36,18 +36,18 @@ class ResNet(resnet.ResNet):
         self, stem: Literal["imagenet", "small"] = "imagenet", weights: str | None = None
     ) -> None:
         super().__init__(self.block, list(self.depths))
-        self.fc = nn.Identity()  # type: ignore[assignment]
+        self.fc = nn.Identity()
         if stem == "small":
             self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
             nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-            self.maxpool = nn.Identity()  # type: ignore[assignment]
+            self.maxpool = nn.Identity()
         elif stem != "imagenet":
             raise ValueError(f"stem must be 'imagenet' or 'small', got {stem!r}")
         self.out_channels = tuple(width * self.block.expansion for width in (64, 128, 256, 512))
         if weights is not None:
             load_weights(self, weights, ignore=["fc.*"])
 
-    def forward(self, img: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of the four stages, finest first; strides 4, 8, 16, 32 (small: 1 to 8)."""
         feature = self.maxpool(self.relu(self.bn1(self.conv1(img))))
         features = []

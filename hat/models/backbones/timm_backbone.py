@@ -53,7 +53,7 @@ class TimmBackbone(nn.Module):
         options = dict(options or {})
         self.out_indices = out_indices
         if out_indices is None:
-            self.model = timm.create_model(name, num_classes=0, **options)
+            self.model: Any = timm.create_model(name, num_classes=0, **options)
             self.out_channels: tuple[int, ...] = (self.model.head_hidden_size,)
         else:
             options |= dict(features_only=True, out_indices=tuple(out_indices))

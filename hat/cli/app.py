@@ -1,0 +1,200 @@
+"""The commands and what they print; the work is done in the modules beside this one."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import hat
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+
+app = typer.Typer(
+    name="hat",
+    help="Train, verify and ship vision models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Look at configs.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Values to replace: batch_size=8, float_trainer.optimizer.lr=0.01.",
+        show_default=False,
+    ),
+]
+Stage = Annotated[str, typer.Option(help="Which <stage>_trainer or <stage>_predictor to use.")]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        help="best, last, or a path. From a run: best if the run kept one, else last. "
+        "From a config it must be given; 'none' takes the weights that the config loads.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A config file, or a run's folder to repeat it.")],
+    overrides: Overrides = None,
+    stage: Stage = "float",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder; by default runs/<config>/<time>.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest whole checkpoint in the folder.")
+    ] = False,
+) -> int:
+    """Train what a config describes."""
+    from hat.cli.training import run_training
+
+    return run_training(config, overrides or [], stage, out, resume)
+
+
+@app.command()
+def validate(
+    config: Annotated[Path, typer.Argument(help="A run's folder, or a config file.")],
+    overrides: Overrides = None,
+    stage: Stage = "float",
+    checkpoint: CheckpointOption = None,
+) -> int:
+    """Compute the scores of a trained model on the config's validation data."""
+    from hat.cli.prediction import run_validation
+
+    return run_validation(config, overrides or [], stage, checkpoint)
+
+
+@app.command()
+def predict(
+    config: Annotated[Path, typer.Argument(help="A run's folder, or a config file.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT|KEY=VALUE]...",
+            help="Pictures and folders to look at; by default the config's validation data.",
+            show_default=False,
+        ),
+    ] = None,
+    stage: Stage = "float",
+    checkpoint: CheckpointOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The JSON file; by default predictions.json beside the config."),
+    ] = None,
+) -> int:
+    """Write what a trained model says of pictures, as JSON."""
+    from hat.cli.prediction import run_prediction
+
+    return run_prediction(config, inputs or [], stage, checkpoint, out)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="Only parts of this kind.")] = None,
+) -> int:
+    """Show what can stand in a config."""
+    from hat.cli.listing import print_parts
+
+    return print_parts(kind)
+
+
+@config_app.command()
+def show(config: Annotated[Path, typer.Argument()], overrides: Overrides = None) -> int:
+    """Print a config as it is after all overrides."""
+    from hat.cli.listing import print_config
+
+    return print_config(config, overrides or [])
+
+
+@config_app.command()
+def diff(
+    first: Annotated[Path, typer.Argument()], second: Annotated[Path, typer.Argument()]
+) -> int:
+    """Print the values in which two configs or runs differ."""
+    from hat.cli.listing import print_difference
+
+    return print_difference(first, second)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Train, verify and ship vision models."""
+    if version:
+        typer.echo(f"hat {hat.__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or config, 130, 143 stopped."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    from hat.config.errors import ConfigError
+
+    _set_up_logging()
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # so that a config can name modules of its project
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else DONE
+    except typer.Exit as stop:
+        return stop.exit_code
+    except ConfigError as error:
+        _complain(str(error))
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        _complain("stopped by Ctrl-C")
+        return 130
+    except Exception as error:
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    import click
+
+    if isinstance(error, click.Abort):
+        return 130
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
+        error.show()
+        return int(getattr(error, "exit_code", WRONG_USAGE))
+    logging.getLogger("hat").error("failed", exc_info=error)
+    _complain(f"{type(error).__name__}: {error}")
+    return FAILED
+
+
+def _complain(text: str) -> None:
+    print(f"hat: {text}", file=sys.stderr)
+
+
+class _StderrHandler(logging.StreamHandler[Any]):
+    """Writes to what standard error is now: a progress bar may have replaced it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def _set_up_logging() -> None:
+    logger = logging.getLogger("hat")
+    if not logger.handlers:
+        handler = _StderrHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
