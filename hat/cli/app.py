@@ -136,7 +136,7 @@ def root(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or config, 130, 143 stopped."""
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

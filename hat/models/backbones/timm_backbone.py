@@ -42,6 +42,8 @@ class TimmBackbone(nn.Module):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.model: Any
+        self.out_channels: tuple[int, ...]
         try:
             import timm
         except ImportError as error:
@@ -53,8 +55,8 @@ class TimmBackbone(nn.Module):
         options = dict(options or {})
         self.out_indices = out_indices
         if out_indices is None:
-            self.model: Any = timm.create_model(name, num_classes=0, **options)
-            self.out_channels: tuple[int, ...] = (self.model.head_hidden_size,)
+            self.model = timm.create_model(name, num_classes=0, **options)
+            self.out_channels = (self.model.head_hidden_size,)
         else:
             options |= dict(features_only=True, out_indices=tuple(out_indices))
             self.model = timm.create_model(name, **options)
