@@ -43,6 +43,26 @@ def derive_key(seed: int, *position: int) -> int:
     return key
 
 
+class KeyStream:
+    """Keys of the positions 0, 1, 2, ... of one stream: `derive_key` for the hot path.
+
+    Example:
+        >>> keys = KeyStream(0, MODEL_STREAM)
+        >>> keys.at(0) != keys.at(1)
+        True
+    """
+
+    def __init__(self, seed: int, stream: int) -> None:
+        self._base = derive_key(seed, stream)
+
+    def at(self, position: int) -> int:
+        """A 64-bit key, by one round of SplitMix64: its state advanced, then finalized."""
+        key = self._base + position * 0x9E3779B97F4A7C15 & _MASK
+        key = (key ^ key >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        key = (key ^ key >> 27) * 0x94D049BB133111EB & _MASK
+        return key ^ key >> 31
+
+
 def text_key(text: str) -> int:
     """An integer for a name, the same in every process (`hash` of a str is not)."""
     return int.from_bytes(text.encode(), "little") % ((1 << 61) - 1)

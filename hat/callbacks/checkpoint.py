@@ -95,6 +95,8 @@ class Checkpoint(Callback):
         outcome: StepOutcome,
         **kwargs: Any,
     ) -> None:
+        if self.by == "epoch" and self.best is None:
+            return
         is_due = self.by == "step" and progress.num_steps_done % self.every == 0
         if outcome.is_committed and (is_due or self._is_best(progress, scores)):
             self._save(progress, scores, state, data_loader)

@@ -60,6 +60,10 @@ class NanGuard(Callback):
         self, *, model: nn.Module, optimizer: torch.optim.Optimizer, **kwargs: Any
     ) -> None:
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        dtypes = {parameter.dtype for parameter in self._parameters}
+        self._by_dtype = [[p for p in self._parameters if p.dtype == d] for d in dtypes]
+        device = self._parameters[0].device
+        self._is_bad, self._one = torch.zeros(1, device=device), torch.ones(1, device=device)
         self._buffers = [b for b in model.buffers() if b.is_floating_point()]
         self._pending.clear()
         is_on_gpu = any(parameter.is_cuda for parameter in self._parameters)
@@ -82,15 +86,17 @@ class NanGuard(Callback):
         **kwargs: Any,
     ) -> None:
         assert outcome.loss is not None
-        grads = [p.grad for p in self._parameters if p.grad is not None]
-        # An overflow of scaled gradients is the scaler's affair.
-        watched = outcome.loss if outcome.is_scaled else outcome.loss + gradient_norm(grads)
+        is_fine = self._can_defer or math.isfinite(outcome.loss.item())
+        if not outcome.is_scaled:  # an overflow of scaled gradients is the scaler's affair
+            self._find_non_finite_gradients()
         if self._can_defer and not outcome.is_scaled:
-            self._defer(watched, optimizer, describe_step(progress, batches))
+            find_non_finite([outcome.loss], self._is_bad, self._one)
+            self._defer(optimizer, progress, batches)
             return
-        if math.isfinite(watched.item()):
+        if is_fine and not self._is_bad.item():
             return
-        message = f"{_values(outcome, grads)} in {describe_step(progress, batches)}"
+        self._is_bad.zero_()
+        message = f"{_values(outcome, self._parameters)} in {describe_step(progress, batches)}"
         if self.policy == "stop":
             raise NonFiniteError(f"{message}. The weights are as the step before left them")
         self._skip(outcome, message)
@@ -116,15 +122,25 @@ class NanGuard(Callback):
             buffer.copy_(saved)
         outcome.skip(message)
 
-    def _defer(self, watched: Tensor, optimizer: torch.optim.Optimizer, step: str) -> None:
-        """Let the fused kernel leave a bad step out, and ask for the verdict later."""
-        is_bad = (~torch.isfinite(watched)).float()
-        optimizer.found_inf = is_bad  # type: ignore[attr-defined]
-        event = torch.cuda.Event() if is_bad.is_cuda else None
-        verdict = is_bad.to("cpu", non_blocking=True)
+    def _find_non_finite_gradients(self) -> None:
+        for parameters in self._by_dtype:
+            grads = [p.grad for p in parameters if p.grad is not None]
+            if grads:
+                find_non_finite(grads, self._is_bad, self._one)
+
+    def _defer(
+        self, optimizer: torch.optim.Optimizer, progress: Progress, batches: Sequence[Any]
+    ) -> None:
+        """Let the fused kernel leave a bad step out, and ask for the verdict later.
+
+        The mark stays set, so that the weights stay as they are from the bad step on.
+        """
+        optimizer.found_inf = self._is_bad  # type: ignore[attr-defined]
+        event = torch.cuda.Event() if self._is_bad.is_cuda else None
+        verdict = self._is_bad.to("cpu", non_blocking=True, copy=True)
         if event is not None:
             event.record()
-        self._pending.append(_Flag(step, verdict, event))
+        self._pending.append(_Flag(describe_step(progress, batches), verdict, event))
 
     def _collect(self, wait: bool) -> None:
         while self._pending:
@@ -136,19 +152,25 @@ class NanGuard(Callback):
                     return
             self._pending.popleft()
             if flag.is_bad.item():
+                self._pending.clear()
                 raise NonFiniteError(
-                    f"loss or gradient is not finite in {flag.description}. That step did not "
-                    "change the weights"
+                    f"loss or gradient is not finite in {flag.description}. The weights are as "
+                    "the step before left them"
                 )
 
 
-def gradient_norm(grads: Sequence[Tensor]) -> Tensor:
-    """A norm of all gradients that is finite if and only if every entry is, scalar.
+def find_non_finite(tensors: list[Tensor], mark: Tensor, one: Tensor) -> None:
+    """Set a mark to 1.0 if any entry of any tensor is NaN or infinite.
 
-    The sum of the norms of the tensors: cheaper than the norm of all, and only its
-    being finite matters. (Entries above 1e19 overflow a float32 norm; so would the step.)
+    This is the kernel with which `torch.amp.GradScaler` looks for overflows, at a scale of
+    1, which changes no bit: one pass, and one launch for all tensors.
+
+    Args:
+        tensors: Of one dtype and on one device.
+        mark: float32, shape (1,); left as it is if all entries are finite.
+        one: 1.0 in the same form.
     """
-    return torch.stack(torch._foreach_norm(list(grads))).sum()
+    torch._amp_foreach_non_finite_check_and_unscale_(tensors, mark, one)
 
 
 def describe_step(progress: Progress, batches: Sequence[Any]) -> str:
@@ -165,6 +187,8 @@ def _ids(batch: Any) -> list[Any]:
     return list(batch.get("img_id", [])) if isinstance(batch, dict) else []
 
 
-def _values(outcome: StepOutcome, grads: Sequence[Tensor]) -> str:
+def _values(outcome: StepOutcome, parameters: Sequence[nn.Parameter]) -> str:
+    grads = [p.grad for p in parameters if p.grad is not None]
     losses = ", ".join(f"{name} {value.item():g}" for name, value in outcome.losses.items())
-    return f"not finite: loss {losses}, gradient norm {gradient_norm(grads).item():g}"
+    norm = f", gradient norm {torch.nn.utils.get_total_norm(grads).item():g}" if grads else ""
+    return f"not finite: loss {losses}{norm}"

@@ -63,7 +63,7 @@ class ProgressBar(Callback):
     def on_step_end(self, *, progress: Progress, plan: Plan, **kwargs: Any) -> None:
         if self._bar is None:
             if self._take():
-                self._console.print(self._line(progress, plan, self._shown), soft_wrap=True)
+                self._print(self._line(progress, plan, self._shown))
         elif (now := perf_counter()) >= self._next_refresh:
             self._next_refresh = now + self.refresh_s
             self._take()
@@ -76,19 +76,17 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, *, progress: Progress, plan: Plan, **kwargs: Any) -> None:
         self._take()
-        console = self._console if self._bar is None else self._bar.console
         if self._of_epoch:
-            console.print(self._line(progress, plan, self._of_epoch), soft_wrap=True)
+            self._print(self._line(progress, plan, self._of_epoch))
         self._of_epoch = {}
 
     def on_loop_end(self, *, progress: Progress, scores: Scores, **kwargs: Any) -> None:
         self._take()
         self._close_bar()
         reason = f" ({progress.stop_reason})" if progress.stop_reason else ""
-        self._console.print(
+        self._print(
             f"done: {progress.num_epochs_done} epochs, {progress.num_steps_done} steps in "
-            f"{_duration(perf_counter() - self._begun_s)}{reason}",
-            soft_wrap=True,
+            f"{_duration(perf_counter() - self._begun_s)}{reason}"
         )
 
     def on_close(self, **kwargs: Any) -> None:
@@ -98,6 +96,13 @@ class ProgressBar(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+    def _print(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(line, soft_wrap=True, markup=False)
+        else:  # rich takes longer to lay a plain line out than a small step takes
+            self._console.file.write(line + "\n")
+            self._console.file.flush()
 
     def _take(self) -> bool:
         new = self._feed.take()

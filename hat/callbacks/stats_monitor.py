@@ -17,7 +17,7 @@ from hat.engine.scores import Scores
 class StatsMonitor(Callback):
     """Writes means over every few steps, and over what is left at the end of an epoch.
 
-    Scores: `train/loss` and each loss by its name; `train/lr` of the first parameter
+    Scores: `train/loss` and, if there are several, each loss by its name; `train/lr` of the first parameter
     group; `train/samples_per_s`; `train/data_wait`, the share of the time spent waiting
     for data; `train/eta_s`, seconds left; `train/memory_mib`, the peak of the device,
     or of this process on the CPU. Only committed steps count.
@@ -35,8 +35,7 @@ class StatsMonitor(Callback):
         if interval_steps < 1:
             raise ValueError(f"interval_steps must be at least 1, got {interval_steps}")
         self.interval_steps = interval_steps
-        self._losses: dict[str, list[Tensor]] = {}
-        self._num_steps = 0
+        self._outcomes: list[StepOutcome] = []
         self._restart_clock()
 
     def writes(self) -> list[str]:
@@ -62,15 +61,10 @@ class StatsMonitor(Callback):
     ) -> None:
         if outcome.skip_reason is not None:
             return
-        assert outcome.loss is not None
-        self._losses.setdefault("loss", []).append(outcome.loss)
-        for name, loss in outcome.losses.items():
-            if name != "loss":
-                self._losses.setdefault(name, []).append(loss)
+        self._outcomes.append(outcome)
         for batch in batches:
             self._num_samples += num_samples(batch)
-        self._num_steps += 1
-        if self._num_steps >= self.interval_steps:
+        if len(self._outcomes) >= self.interval_steps:
             self._write(optimizer, progress, plan, scores)
 
     def on_epoch_end(
@@ -82,7 +76,7 @@ class StatsMonitor(Callback):
         scores: Scores,
         **kwargs: Any,
     ) -> None:
-        if progress.is_between_epochs and self._num_steps:
+        if progress.is_between_epochs and self._outcomes:
             self._write(optimizer, progress, plan, scores)
 
     def on_epoch_begin(self, **kwargs: Any) -> None:
@@ -90,21 +84,22 @@ class StatsMonitor(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "num_steps": self._num_steps,
-            "losses": {name: torch.stack(losses) for name, losses in self._losses.items()},
+            "loss": [outcome.loss for outcome in self._outcomes],
+            "losses": [outcome.losses for outcome in self._outcomes],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._num_steps = state["num_steps"]
-        self._losses = {name: list(losses) for name, losses in state["losses"].items()}
+        self._outcomes = [
+            StepOutcome(losses, loss)
+            for loss, losses in zip(state["loss"], state["losses"], strict=True)
+        ]
 
     def _write(
         self, optimizer: torch.optim.Optimizer, progress: Progress, plan: Plan, scores: Scores
     ) -> None:
         step, now = progress.num_steps_done, perf_counter()
-        for name, losses in self._losses.items():
-            device = losses[-1].device  # those of a checkpoint come back on the CPU
-            mean = torch.stack([loss.to(device) for loss in losses]).double().mean().item()
+        for name, losses in self._collected().items():
+            mean = torch.stack(losses).double().mean().item()
             scores.write(f"train/{name}", mean, step, higher_is_better=False)
         scores.write("train/lr", float(optimizer.param_groups[0]["lr"]), step)
         elapsed_s = now - self._clock_start
@@ -115,8 +110,21 @@ class StatsMonitor(Callback):
             step_s = (now - begun_s) / (step - begun_steps)
             scores.write("train/eta_s", max(0, plan.num_steps - step) * step_s, step)
         scores.write("train/memory_mib", peak_memory_mib(), step)
-        self._losses, self._num_steps = {}, 0
+        self._outcomes = []
         self._restart_clock()
+
+    def _collected(self) -> dict[str, list[Tensor]]:
+        """The sum, and the losses by name where there are several."""
+        collected: dict[str, list[Tensor]] = {}
+        for outcome in self._outcomes:
+            assert outcome.loss is not None
+            parts = outcome.losses if len(outcome.losses) > 1 else {}
+            for name, loss in {**parts, "loss": outcome.loss}.items():
+                collected.setdefault(name, []).append(loss)
+        for losses in collected.values():
+            if losses[0].device != losses[-1].device:  # those of a checkpoint are on the CPU
+                losses[:] = [loss.to(losses[-1].device) for loss in losses]
+        return collected
 
     def _restart_clock(self) -> None:
         self._clock_start = perf_counter()

@@ -48,7 +48,10 @@ def num_samples(batch: Any) -> int:
         if "img_id" in batch:
             return len(batch["img_id"])
         for value in batch.values():
-            if getattr(value, "ndim", 1) and hasattr(value, "__len__"):
+            shape = getattr(value, "shape", None)  # `len` of a tensor is ten times slower
+            if shape:
+                return int(shape[0])
+            if shape is None and hasattr(value, "__len__"):
                 return len(value)
     elif hasattr(batch, "__len__") and len(batch):
         return len(batch[0])

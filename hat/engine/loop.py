@@ -16,7 +16,7 @@ from hat.callbacks.checks import collect_hooks
 from hat.engine.progress import Plan, Progress, StepOutcome
 from hat.engine.scores import Scores
 from hat.engine.state import TrainingState
-from hat.seeding import MODEL_STREAM, ORDER_STREAM, derive_key, seed_everything
+from hat.seeding import MODEL_STREAM, ORDER_STREAM, KeyStream, derive_key, seed_everything
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Loop:
         data_loader: Yields steps, a batch or a list of batches each. One with
             `steps(epoch, start)`, such as HAT's, is started anywhere at no cost; any
             other iterable is iterated, and what a resumed epoch has seen is skipped.
-        processor: Called with (batches, model, optimizer, notify); says what became
+        processor: Called with (batches, model, optimizer, hooks); says what became
             of the step.
         plan: When to end.
         callbacks: In the order in which they are called.
@@ -88,14 +88,16 @@ class Loop:
             state=state,
             run_dir=run_dir,
         )
-        self._hooks = {
+        self.hooks = {
             hook: tuple(functools.partial(method, **always) for method in methods)
             for hook, methods in collect_hooks(self.callbacks).items()
         }
+        self._step_keys = KeyStream(plan.seed, MODEL_STREAM)
 
     def fit(self) -> Scores:
         """Run to the end of the plan, or until a callback asks to stop."""
-        progress, plan = self.progress, self.plan
+        progress, plan, hooks = self.progress, self.plan, self.hooks
+        end_step = plan.end_step
         progress.stop_reason = None
         error: BaseException | None = None
         try:
@@ -104,15 +106,18 @@ class Loop:
             while not (plan.is_done(progress) or progress.stop_reason):
                 self._notify("on_epoch_begin")
                 for batches, data_wait_s in self._steps():
-                    self._notify("on_step_begin", data_wait_s=data_wait_s)
-                    outcome = self.processor(batches, self.model, self.optimizer, self._notify)
+                    for call in hooks["on_step_begin"]:
+                        call(data_wait_s=data_wait_s)
+                    outcome = self.processor(batches, self.model, self.optimizer, hooks)
                     progress.num_epoch_steps_done += 1
                     if outcome.skip_reason is None:
                         progress.num_steps_done += 1
                     else:
                         progress.num_steps_skipped += 1
-                    self._notify("on_step_end", batches=batches, outcome=outcome)
-                    if self._is_cut_short():
+                    for call in hooks["on_step_end"]:
+                        call(batches=batches, outcome=outcome)
+                    must_end = progress.stop_reason or progress.num_steps_done == end_step
+                    if must_end and progress.num_epoch_steps_done != plan.steps_per_epoch:
                         break
                 else:
                     progress.num_epochs_done += 1
@@ -126,15 +131,9 @@ class Loop:
             self._close(error)
         return self.scores
 
-    def _notify(self, hook: str, **values: Any) -> None:
-        for call in self._hooks[hook]:
-            call(**values)
-
-    def _is_cut_short(self) -> bool:
-        """Whether to leave the epoch before its end; after its last step it is whole anyway."""
-        progress, plan = self.progress, self.plan
-        must_end = progress.stop_reason or (plan.stop_by == "step" and plan.is_done(progress))
-        return bool(must_end) and progress.num_epoch_steps_done != plan.steps_per_epoch
+    def _notify(self, hook: str) -> None:
+        for call in self.hooks[hook]:
+            call()
 
     def _steps(self) -> Iterator[tuple[Batches, float]]:
         """The steps left in this epoch, each with the seconds that it was waited for.
@@ -148,7 +147,8 @@ class Loop:
             data = next(iterator, None)
             if data is None:
                 return
-            key = derive_key(self.plan.seed, MODEL_STREAM, self.progress.num_steps_tried)
+            progress = self.progress
+            key = self._step_keys.at(progress.num_steps_done + progress.num_steps_skipped)
             for generator in self._generators:
                 generator.manual_seed(key)
             yield data if isinstance(data, list) else (data,), perf_counter() - start
@@ -167,7 +167,7 @@ class Loop:
     def _close(self, error: BaseException | None) -> None:
         """Let every callback close what it opened; a failure does not stop the others."""
         failed: Exception | None = None
-        for call in self._hooks["on_close"]:
+        for call in self.hooks["on_close"]:
             try:
                 call(error=error)
             except Exception as caught:

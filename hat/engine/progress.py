@@ -70,6 +70,11 @@ class Plan:
     steps_per_epoch: int | None
     seed: int = 0
 
+    @property
+    def end_step(self) -> int | None:
+        """The committed step after which the run ends, even inside an epoch."""
+        return self.num_steps if self.stop_by == "step" else None
+
     def is_done(self, progress: Progress) -> bool:
         """Whether a run that stands there has come to its planned end."""
         if self.stop_by == "epoch":
@@ -77,7 +82,7 @@ class Plan:
         return progress.num_steps_done >= (self.num_steps or 0)
 
 
-@dataclass
+@dataclass(slots=True)
 class StepOutcome:
     """What becomes of one step: committed, unless something has asked to skip it.
 

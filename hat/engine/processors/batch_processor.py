@@ -1,7 +1,7 @@
 """What one training step does with its batches: forward, backward, update."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,7 +11,7 @@ from hat.data.sample import Batch, num_samples
 from hat.engine.processors.inputs import InputPreparation
 from hat.engine.progress import StepOutcome
 
-Notify = Callable[..., None]
+Hooks = Mapping[str, Sequence[Callable[..., None]]]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -49,7 +49,7 @@ class BatchProcessor:
 
     def set_up(self, device: torch.device, channels_last: bool = False) -> None:
         """Prepare for a device; called once by the engine, before the first step."""
-        self.inputs.device = device
+        self.inputs.move_to(device)
         self.inputs.channels_last = channels_last
         if self.precision != "fp32":
             self._autocast = torch.autocast(device.type, _DTYPES[self.precision])
@@ -61,61 +61,67 @@ class BatchProcessor:
         batches: Sequence[Batch],
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        notify: Notify,
+        hooks: Hooks,
     ) -> StepOutcome:
         """Do one step; the weights change unless a callback or an overflow skips it."""
         outcome = StepOutcome(is_scaled=self.scaler is not None)
         optimizer.zero_grad()
         if len(batches) == 1:
-            self._batch(batches[0], model, notify, outcome, None)
+            self._batch(batches[0], model, hooks, outcome, None)
         else:
             counts = [num_samples(batch) for batch in batches]
             for batch, count in zip(batches, counts, strict=True):
-                self._batch(batch, model, notify, outcome, count / sum(counts))
+                self._batch(batch, model, hooks, outcome, count / sum(counts))
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
-        notify("on_optimizer_step_begin", batches=batches, outcome=outcome)
-        if outcome.skip_reason is None:
-            self._update(optimizer, outcome)
-        elif self.scaler is not None:
-            self.scaler.update()
+        for call in hooks["on_optimizer_step_begin"]:
+            call(batches=batches, outcome=outcome)
+        if self.scaler is not None:
+            self._update_scaled(self.scaler, optimizer, outcome)
+        elif outcome.skip_reason is None:
+            optimizer.step()
         return outcome
 
     def _batch(
         self,
         batch: Batch,
         model: nn.Module,
-        notify: Notify,
+        hooks: Hooks,
         outcome: StepOutcome,
         share: float | None,
     ) -> None:
         batch = self.inputs(batch)
-        notify("on_batch_begin", batch=batch)
-        losses, preds = self._forward(model, batch)
+        for call in hooks["on_batch_begin"]:
+            call(batch=batch)
+        if self._autocast is None:
+            losses, preds = model(batch)
+        else:
+            with self._autocast:
+                losses, preds = model(batch)
         loss = total_loss(losses)
-        notify("on_backward_begin", batch=batch, losses=losses, loss=loss)
+        for call in hooks["on_backward_begin"]:
+            call(batch=batch, losses=losses, loss=loss)
         scaled = loss if share is None else loss * share
         if self.scaler is not None:
             scaled = self.scaler.scale(scaled)
         scaled.backward()
-        notify("on_backward_end", batch=batch, losses=losses, loss=loss)
+        for call in hooks["on_backward_end"]:
+            call(batch=batch, losses=losses, loss=loss)
         _add_losses(outcome, losses, loss, share)
-        notify("on_batch_end", batch=batch, losses=losses, loss=loss, preds=preds)
+        for call in hooks["on_batch_end"]:
+            call(batch=batch, losses=losses, loss=loss, preds=preds)
 
-    def _forward(self, model: nn.Module, batch: Batch) -> Any:
-        if self._autocast is None:
-            return model(batch)
-        with self._autocast:
-            return model(batch)
-
-    def _update(self, optimizer: torch.optim.Optimizer, outcome: StepOutcome) -> None:
-        if self.scaler is None:
-            optimizer.step()
-            return
-        scale = self.scaler.get_scale()
-        self.scaler.step(optimizer)
-        self.scaler.update()
-        if self.scaler.get_scale() < scale:  # it shrinks only when a gradient overflowed
+    def _update_scaled(
+        self,
+        scaler: torch.amp.GradScaler,
+        optimizer: torch.optim.Optimizer,
+        outcome: StepOutcome,
+    ) -> None:
+        scale = scaler.get_scale()
+        if outcome.skip_reason is None:
+            scaler.step(optimizer)
+        scaler.update()
+        if scaler.get_scale() < scale:  # it shrinks only when a gradient overflowed
             outcome.skip(f"float16 gradients overflowed at loss scale {scale:g}")
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What one step of prediction does with its batches: forward, nothing else."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,13 +36,15 @@ class InferenceProcessor:
         batches: Sequence[Batch],
         model: nn.Module,
         optimizer: None,
-        notify: Callable[..., None],
+        hooks: Mapping[str, Sequence[Callable[..., None]]],
     ) -> StepOutcome:
         for batch in batches:
             batch = self.inputs(batch)
-            notify("on_batch_begin", batch=batch)
+            for call in hooks["on_batch_begin"]:
+                call(batch=batch)
             with self._autocast:
                 losses, preds = model(batch)
             loss = sum(losses.values()) if losses else None
-            notify("on_batch_end", batch=batch, losses=losses, loss=loss, preds=preds)
+            for call in hooks["on_batch_end"]:
+                call(batch=batch, losses=losses, loss=loss, preds=preds)
         return StepOutcome()

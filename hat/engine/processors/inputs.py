@@ -30,12 +30,17 @@ class InputPreparation:
     ) -> None:
         self.normalize = Normalize() if normalize is None else normalize
         self.batch_transforms = tuple(batch_transforms)
-        self.device = torch.device("cpu") if device is None else device
+        self.move_to(torch.device("cpu") if device is None else device)
         self.channels_last = channels_last
+
+    def move_to(self, device: torch.device) -> None:
+        """Move batches to this device from now on."""
+        self.device = device
+        self._is_elsewhere = device.type != "cpu"  # asked at every step
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch on the device; the given one is not changed."""
-        if self.device.type != "cpu":
+        if self._is_elsewhere:
             batch = _moved(batch, self.device)
         img = batch.get("img") if isinstance(batch, dict) else None
         if img is None:
