@@ -26,9 +26,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-# glibc giving memory back after each step would add up to 40 % by chance, to both sides.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-
 import torch
 from rich.console import Console
 from torch import nn
@@ -40,6 +37,9 @@ from hat.engine.processors import BatchProcessor
 from hat.models import ModelOutput
 
 Batch = dict[str, Any]
+
+#: Of glibc's mallopt. Memory given back after each step costs up to 40 % by chance, both sides.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class ReadyBatches:

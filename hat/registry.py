@@ -94,8 +94,11 @@ def resolve(name: str) -> Any:
     kinds = all_names()
     if name not in kinds:
         raise LookupError(
-            f"HAT has no '{name}'.{did_you_mean(name, kinds)} "
-            "Anything importable can be named by its dotted path, 'package.module.Name'."
+            f"HAT has no '{name}'."
+            + (
+                did_you_mean(name, kinds)
+                or " `hat list` shows what it has; anything else is named by its dotted path."
+            )
         )
     kind = kinds[name]
     if name in _registered.get(kind, {}):
@@ -124,6 +127,12 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 def dotted_path(thing: Any) -> str:
     """The import path of a class or function, as a config would spell it."""
     return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def short_name(thing: Any) -> str:
+    """How messages call a part: HAT's own by their names, others by their import paths."""
+    is_own = str(thing.__module__).startswith("hat.")
+    return str(thing.__qualname__) if is_own else dotted_path(thing)
 
 
 def _resolve_dotted(name: str) -> Any:

@@ -17,10 +17,10 @@ from hat.engine.scores import Scores
 class StatsMonitor(Callback):
     """Writes means over every few steps, and over what is left at the end of an epoch.
 
-    Scores: `train/loss` and, if there are several, each loss by its name; `train/lr` of the first parameter
-    group; `train/samples_per_s`; `train/data_wait`, the share of the time spent waiting
-    for data; `train/eta_s`, seconds left; `train/memory_mib`, the peak of the device,
-    or of this process on the CPU. Only committed steps count.
+    Scores: `train/loss` and, if there are several, each loss by its name; `train/lr` of
+    the first parameter group; `train/samples_per_s`; `train/data_wait`, the share of the
+    time spent waiting for data; `train/eta_s`, seconds left; `train/memory_mib`, the peak
+    of the device, or of this process on the CPU. Only committed steps count.
 
     Losses stay on the device until they are written.
 

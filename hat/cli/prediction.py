@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def run_validation(path: Path, overrides: list[str], stage: str, checkpoint: str | None) -> int:
     """Print the scores of a trained model on the config's data; return the exit code."""
-    config = load(path, overrides)
+    config = load(path, overrides, keep_mistakes=True)
     root = config.stage_part(stage, "predictor")
     weights = _choose_checkpoint(path, checkpoint)
     check(config, [root])
@@ -34,7 +34,7 @@ def run_prediction(
     """
     overrides = [a for a in arguments if _is_override(a)]
     inputs = [a for a in arguments if not _is_override(a)]
-    config = load(path, overrides)
+    config = load(path, overrides, keep_mistakes=True)
     root = config.stage_part(stage, "predictor")
     weights = _choose_checkpoint(path, checkpoint)
     if out is None:

@@ -24,7 +24,7 @@ def run_training(
         ConfigError: With everything that is wrong with the config, before anything is
             built or written.
     """
-    config = load(path, overrides)
+    config = load(path, overrides, keep_mistakes=True)
     root = config.stage_part(stage, "trainer")
     check(config)
     encode(config)  # what cannot be written down could not be repeated

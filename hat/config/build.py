@@ -7,7 +7,14 @@ from typing import Any
 from hat.config.errors import ConfigError, Location, Mistake
 from hat.config.signatures import given_argument, parameters_of
 from hat.config.source import Config
-from hat.registry import dotted_path, resolve
+from hat.registry import resolve, short_name
+
+
+class _Failed:
+    """Stands for a part that could not be built; what depends on it is not tried."""
+
+
+_FAILED = _Failed()
 
 
 class Builder:
@@ -62,16 +69,19 @@ class Builder:
             return self._build_part(value, path, where, supplied, mistakes, given)
         if isinstance(value, dict):
             lines = getattr(value, "lines", {})
-            return {
+            entries = {
                 key: self._build(item, f"{path}.{key}", lines.get(key, where), None, mistakes, {})
                 for key, item in value.items()
             }
+            return _FAILED if any(e is _FAILED for e in entries.values()) else entries
         if isinstance(value, list | tuple):
             items = [
                 self._build(item, f"{path}[{n}]", where, None, mistakes, {})
                 for n, item in enumerate(value)
             ]
-            return type(value)(items) if type(value) in (list, tuple) else items
+            if any(item is _FAILED for item in items):
+                return _FAILED
+            return tuple(items) if isinstance(value, tuple) else items
         return value
 
     def _build_part(
@@ -89,7 +99,6 @@ class Builder:
         lines = getattr(part, "lines", {})
         target = resolve(part["type"]) if isinstance(part["type"], str) else part["type"]
         parameters = parameters_of(target) or {}
-        before = len(mistakes)
         arguments = {}
         for key, value in part.items():
             if key == "type":
@@ -103,10 +112,10 @@ class Builder:
                 mistakes,
                 {},
             )
-        if len(mistakes) > before:
-            return None
-        if supplied:
-            result: Any = functools.partial(target, **arguments)
+        if any(argument is _FAILED for argument in arguments.values()):
+            result: Any = _FAILED
+        elif supplied:
+            result = functools.partial(target, **arguments)
         else:
             result = self._call(target, {**arguments, **given}, path, where, mistakes)
         self._built[id(part)] = (part, result)
@@ -132,8 +141,8 @@ class Builder:
             reason = str(error) or type(error).__name__
             if isinstance(error, KeyError):
                 reason = str(error.args[0]) if error.args else reason
-            mistakes.append(Mistake(path, where, f"{dotted_path(target)}: {reason}"))
-            return None
+            mistakes.append(Mistake(path, where, f"{short_name(target)}: {reason}"))
+            return _FAILED
 
     def _seed(self, path: str) -> None:
         from hat.seeding import BUILD_STREAM, derive_key, seed_everything, text_key

@@ -8,7 +8,7 @@ from hat.config.errors import ConfigError, Location, Mistake
 from hat.config.signatures import Made, fits, given_argument, item_annotation, parameters_of
 from hat.config.signatures import type_name as name_of
 from hat.config.source import Config
-from hat.registry import did_you_mean, dotted_path, resolve
+from hat.registry import did_you_mean, resolve, short_name
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -32,6 +32,7 @@ def check(config: Config, roots: Iterable[str] | None = None, given: Iterable[st
     if roots is None:
         roots = [n for n in config.values if n.endswith(("_trainer", "_predictor"))]
     checker = _Checker(config)
+    checker.mistakes += config.mistakes
     for root in roots:
         location = config.where.get(root, Location(str(config.path)))
         checker.visit(config.values[root], root, location, Any, frozenset(given))
@@ -43,7 +44,7 @@ class _Checker:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.mistakes: list[Mistake] = []
-        self.made: list[tuple[dict[Any, Any], Made | None]] = []  # a dict may stand twice
+        self.visited: list[tuple[dict[Any, Any], Made | None]] = []  # a dict may stand twice
         self.open: list[Any] = []
 
     def visit(
@@ -90,15 +91,15 @@ class _Checker:
         given: frozenset[str],
     ) -> None:
         supplied = given_argument(annotation)
-        made = self._known(part)
-        if made is None:
+        known = [made for seen, made in self.visited if seen is part]
+        if known:
+            made = known[0]
+        else:
             made = self._visit_new_part(part, path, where, given | {supplied or ""})
+            self.visited.append((part, made))
         if made and not supplied and not fits(made, annotation):
-            kind = dotted_path(made.target)
+            kind = short_name(made.target)
             self._note(path, where, f"expected {name_of(annotation)}, got a {kind}")
-
-    def _known(self, part: dict[Any, Any]) -> Made | None:
-        return next((made for seen, made in self.made if seen is part), None)
 
     def _visit_new_part(
         self, part: dict[Any, Any], path: str, where: Location, given: frozenset[str]
@@ -114,8 +115,6 @@ class _Checker:
             message = f"expected a class or a function, got {_shown(target)}"
             self._note(f"{path}.type", lines.get("type", where), message)
             return None
-        made = Made(target)
-        self.made.append((part, made))
         parameters = parameters_of(target)
         arguments = {key: value for key, value in part.items() if key != "type"}
         if parameters is None:
@@ -126,7 +125,7 @@ class _Checker:
             parameter = parameters.get(key)
             annotation = Any if parameter is None else _annotation(parameter)
             self.visit(value, f"{path}.{key}", lines.get(key, where), annotation)
-        return made
+        return Made(target)
 
     def _check_names(
         self,
@@ -143,13 +142,13 @@ class _Checker:
         for key in arguments:
             if key not in named and not takes_any:
                 location = getattr(part, "lines", {}).get(key, where)
-                message = f"{dotted_path(target)} has no argument '{key}'."
+                message = f"{short_name(target)} has no argument '{key}'."
                 hint = did_you_mean(str(key), named) or f" It has: {', '.join(named) or 'none'}."
                 self._note(f"{path}.{key}", location, message + hint)
         for name, parameter in named.items():
             if parameter.default is inspect.Parameter.empty and name not in {*arguments, *given}:
                 wanted = name_of(_annotation(parameter))
-                message = f"{dotted_path(target)} needs '{name}' ({wanted})"
+                message = f"{short_name(target)} needs '{name}' ({wanted})"
                 self._note(f"{path}.{name}", where, message)
 
     def _note(self, path: str, where: Location, message: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from hat.config.given import Given
-from hat.registry import dotted_path
+from hat.registry import short_name
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def type_name(annotation: Any) -> str:
         return str(annotation).replace("typing.", "").replace("collections.abc.", "")
     if inspect.isclass(annotation):
         is_builtin = annotation.__module__ == "builtins"
-        return annotation.__name__ if is_builtin else dotted_path(annotation)
+        return annotation.__name__ if is_builtin else short_name(annotation)
     return str(annotation)
 
 

@@ -45,6 +45,7 @@ class Config:
         where: The line of each top-level name.
         overrides: The `key=value` that were applied, as typed.
         name: What runs of it are called; by default that of the file.
+        mistakes: Overrides that could not be applied, if `load` was told to go on.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Config:
     where: dict[str, Location] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     name: str = ""
+    mistakes: list[Mistake] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.name = self.name or self.path.stem
@@ -79,7 +81,9 @@ class Config:
         raise ConfigError(self.path, [mistake])
 
 
-def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+def load(
+    path: str | Path, overrides: list[str] | None = None, *, keep_mistakes: bool = False
+) -> Config:
     """Run a config file and collect its plain values.
 
     An override of a top-level name takes effect where the file assigns that name,
@@ -89,6 +93,8 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     Args:
         path: A Python file, a saved `config.json`, or a run folder that holds one.
         overrides: `key=value` texts; dotted keys reach inside.
+        keep_mistakes: Leave overrides that name nothing to `check`, which reports them
+            together with what else is wrong.
 
     Raises:
         ConfigError: If the file cannot be read or run, or an override names nothing.
@@ -114,21 +120,21 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
         run = _Execution(parsed).run(path)
         config = Config(path, _plain_values(run.values), run.where, list(overrides or []))
     _apply(config, parsed)
+    if config.mistakes and not keep_mistakes:
+        raise ConfigError(config.path, config.mistakes)
     return config
 
 
 def _apply(config: Config, overrides: list[Override]) -> None:
-    mistakes = []
     for override in overrides:
         try:
             set_by_path(config.values, _existing(config, override))
         except (LookupError, ValueError) as error:
-            mistakes.append(Mistake(override.path, override.location, str(error).strip("'")))
+            mistake = Mistake(override.path, override.location, str(error.args[0]))
+            config.mistakes.append(mistake)
         else:
             if len(override.keys) == 1:
                 config.where[override.keys[0]] = override.location
-    if mistakes:
-        raise ConfigError(config.path, mistakes)
 
 
 def _existing(config: Config, override: Override) -> Override:
