@@ -1,7 +1,7 @@
 # Two commands: `make demo` trains a classifier, `make test` runs every check.
 # Both make .venv when it is missing or older than what it is made from.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

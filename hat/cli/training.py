@@ -28,7 +28,9 @@ def run_training(
     root = config.stage_part(stage, "trainer")
     check(config)
     encode(config)  # what cannot be written down could not be repeated
-    folder = choose_folder(config, path if resume and out is None and path.is_dir() else out)
+    if resume and out is None:
+        out = _run_to_resume(config, path)
+    folder = choose_folder(config, out)
     trainer = _build(config, root, folder, resume)
     write_record(folder, config, stage)
     logger.info("writing to %s", folder)
@@ -36,6 +38,13 @@ def run_training(
         trainer.fit()
     _print_summary(trainer, folder)
     return request.exit_code
+
+
+def _run_to_resume(config: Config, path: Path) -> Path:
+    if path.is_dir():
+        return path
+    message = "which run? Name its folder: hat train RUNFOLDER --resume, or CONFIG --out RUNFOLDER"
+    raise ConfigError(config.path, [Mistake("--resume", Location("command line"), message)])
 
 
 def _build(config: Config, root: str, folder: Path, resume: bool) -> Any:

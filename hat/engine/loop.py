@@ -145,9 +145,14 @@ class Loop:
         while True:
             start = perf_counter()
             data = next(iterator, None)
-            if data is None:
-                return
             progress = self.progress
+            if data is None:
+                if progress.is_between_epochs:  # a run that ends by steps would never end
+                    raise ValueError(
+                        f"the data loader gave no step in epoch {progress.num_epochs_done}: it is "
+                        "empty, or an iterator that can be gone through only once"
+                    )
+                return
             key = self._step_keys.at(progress.num_steps_done + progress.num_steps_skipped)
             for generator in self._generators:
                 generator.manual_seed(key)

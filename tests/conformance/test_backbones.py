@@ -1,0 +1,90 @@
+"""Whatever HAT exports as a backbone keeps the conventions of one."""
+
+import io
+
+import pytest
+import torch
+
+import hat.models.backbones as backbones
+
+#: What a backbone cannot be built without.
+ARGUMENTS = {"TimmBackbone": {"name": "test_resnet"}}
+
+
+@pytest.fixture(params=backbones.__all__)
+def make(request):
+    part = getattr(backbones, request.param)
+    return lambda: part(**ARGUMENTS.get(request.param, {}))
+
+
+@pytest.fixture
+def backbone(make):
+    return make()
+
+
+@pytest.fixture
+def pictures():
+    return torch.randn(2, 3, 64, 64)
+
+
+def test_features_are_a_tuple_with_the_channels_that_are_claimed(backbone, pictures):
+    features = backbone(pictures)
+    assert isinstance(features, tuple)
+    assert tuple(feature.shape[1] for feature in features) == backbone.out_channels
+
+
+def test_channels_are_a_tuple_of_numbers(backbone):
+    assert isinstance(backbone.out_channels, tuple)
+    assert {type(channels) for channels in backbone.out_channels} == {int}
+
+
+def test_features_come_finest_first(backbone, pictures):
+    sizes = [feature.shape[2:].numel() for feature in backbone(pictures)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_every_picture_has_its_feature(backbone, pictures):
+    assert {len(feature) for feature in backbone(pictures)} == {2}
+
+
+def test_the_last_feature_trains_every_parameter(backbone, pictures):
+    backbone(pictures)[-1].square().sum().backward()
+    untrained = [n for n, p in backbone.named_parameters() if p.grad is None]
+    assert untrained == []
+
+
+def test_gradients_are_finite(backbone, pictures):
+    backbone(pictures)[-1].square().mean().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters())
+
+
+def test_evaluation_of_a_picture_does_not_depend_on_the_others(backbone, pictures):
+    backbone.eval()
+    torch.testing.assert_close(backbone(pictures[:1])[-1], backbone(pictures)[-1][:1])
+
+
+def test_pictures_may_be_wider_than_high(backbone):
+    assert len(backbone.eval()(torch.randn(1, 3, 64, 96))[-1]) == 1
+
+
+def test_pictures_are_left_as_they_were(backbone, pictures):
+    before = pictures.clone()
+    backbone(pictures)
+    assert torch.equal(pictures, before)
+
+
+def test_weights_survive_a_file(make, pictures):
+    first, second = make().eval(), make().eval()
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(first(pictures)[-1], second(pictures)[-1])
+
+
+def test_one_seed_makes_one_model(make):
+    torch.manual_seed(3)
+    first = make().state_dict()
+    torch.manual_seed(3)
+    second = make().state_dict()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
