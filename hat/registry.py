@@ -59,6 +59,8 @@ def register(kind: str, name: str | None = None) -> Callable[[T], T]:
 
     def decorate(part: T) -> T:
         key = name or part.__name__
+        if "." in key:
+            raise ValueError(f"register: '{key}' has a dot, which would make it an import path")
         owner = _registered.get(kind, {}).get(key)
         is_same = owner is not None and _origin(owner) == _origin(part)
         if key in all_names() and not is_same:
@@ -119,24 +121,33 @@ def describe(kind: str, name: str) -> str:
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """' Did you mean 'x'?' for the nearest candidate, or nothing when none is near."""
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    by_lower: dict[str, list[str]] = {}
+    for candidate in candidates:
+        by_lower.setdefault(candidate.lower(), []).append(candidate)
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f" Did you mean '{by_lower[near[0]]}'?" if near else ""
+    if not near:
+        return ""
+    alike = difflib.get_close_matches(name, by_lower[near[0]], n=1, cutoff=0.0)
+    return f" Did you mean '{alike[0]}'?"
 
 
 def dotted_path(thing: Any) -> str:
     """The import path of a class or function, as a config would spell it."""
+    if not hasattr(thing, "__qualname__"):  # a functools.partial, say, is called as what it calls
+        thing = getattr(thing, "func", type(thing))
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def short_name(thing: Any) -> str:
     """How messages call a part: HAT's own by their names, others by their import paths."""
-    is_own = str(thing.__module__).startswith("hat.")
-    return str(thing.__qualname__) if is_own else dotted_path(thing)
+    path = dotted_path(thing)
+    return path.rpartition(".")[2] if path.startswith("hat.") else path
 
 
 def _resolve_dotted(name: str) -> Any:
     parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        raise LookupError(f"'{name}' is no import path: expected package.module.Name")
     for count in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:count])
         try:
@@ -147,8 +158,9 @@ def _resolve_dotted(name: str) -> Any:
             if error.name is not None and (module_name + ".").startswith(error.name + "."):
                 continue
             raise LookupError(f"'{name}': importing {module_name} failed: {error}") from error
-        except ImportError as error:
-            raise LookupError(f"'{name}': importing {module_name} failed: {error}") from error
+        except Exception as error:  # whatever the module does when it is imported
+            reason = f"{type(error).__name__}: {error}"
+            raise LookupError(f"'{name}': importing {module_name} failed: {reason}") from error
         return _attribute(module, parts[count:], name)
     hint = did_you_mean(parts[0], packages_distributions())
     raise LookupError(f"'{name}': there is no module '{parts[0]}' here.{hint}")

@@ -1,4 +1,4 @@
-"""German traffic signs at 48x48, from scratch: a plain network of seven layers.
+"""German traffic signs at 48x48, from scratch: a plain network of eight convolutions.
 
     hat train configs/classification/gtsrb.py data_root=/path/to/gtsrb
 
@@ -24,7 +24,7 @@ data_root = "data/gtsrb"
 num_classes = 43
 size = 48
 batch_size = 32
-num_epochs = 40
+num_epochs = 30
 num_workers = 1
 learning_rate = 4e-3
 seed = 0
@@ -33,8 +33,8 @@ normalize = dict(type="Normalize", mean=[0.34, 0.31, 0.32], std=[0.28, 0.27, 0.2
 
 model = dict(
     type=Classifier,
-    backbone=dict(type="ConvNet", channels=[32, 64, 128], depth=2),
-    head=dict(type="LinearHead", in_channels=128, num_classes=num_classes, dropout=0.3),
+    backbone=dict(type="ConvNet", channels=[16, 48, 96, 192], depth=2),
+    head=dict(type="LinearHead", in_channels=192, num_classes=num_classes, dropout=0.3),
     losses=dict(ce=dict(type="torch.nn.CrossEntropyLoss", label_smoothing=0.1)),
 )
 

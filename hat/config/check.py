@@ -5,7 +5,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from hat.config.errors import ConfigError, Location, Mistake
-from hat.config.signatures import Made, fits, given_argument, item_annotation, parameters_of
+from hat.config.signatures import (
+    Made,
+    fits,
+    given_argument,
+    item_annotation,
+    made_annotation,
+    parameters_of,
+)
 from hat.config.signatures import type_name as name_of
 from hat.config.source import Config
 from hat.registry import did_you_mean, resolve, short_name
@@ -35,6 +42,7 @@ def check(config: Config, roots: Iterable[str] | None = None, given: Iterable[st
     checker.mistakes += config.mistakes
     for root in roots:
         location = config.where.get(root, Location(str(config.path)))
+        checker.require_type(config.values[root], root, location)
         checker.visit(config.values[root], root, location, Any, frozenset(given))
     if checker.mistakes:
         raise ConfigError(config.path, checker.mistakes)
@@ -46,6 +54,11 @@ class _Checker:
         self.mistakes: list[Mistake] = []
         self.visited: list[tuple[dict[Any, Any], Made | None]] = []  # a dict may stand twice
         self.open: list[Any] = []
+
+    def require_type(self, root: Any, path: str, where: Location) -> None:
+        """Note a root that says nothing of what to build."""
+        if not isinstance(root, dict) or "type" not in root:
+            self._note(path, where, f"expected a dict with a 'type', got {_shown(root)}")
 
     def visit(
         self,
@@ -97,9 +110,10 @@ class _Checker:
         else:
             made = self._visit_new_part(part, path, where, given | {supplied or ""})
             self.visited.append((part, made))
-        if made and not supplied and not fits(made, annotation):
+        wanted = made_annotation(annotation) if supplied else annotation
+        if made and not fits(made, wanted):
             kind = short_name(made.target)
-            self._note(path, where, f"expected {name_of(annotation)}, got a {kind}")
+            self._note(path, where, f"expected {name_of(wanted)}, got a {kind}")
 
     def _visit_new_part(
         self, part: dict[Any, Any], path: str, where: Location, given: frozenset[str]

@@ -90,12 +90,11 @@ def coerce(text: str, old: Any) -> Any:
         >>> coerce("1e3", 5), coerce("1", 0.5), coerce("[a, 1]", [])
         (1000, 1.0, ['a', 1])
     """
+    if isinstance(old, str):
+        return _text(text)
     value = parse_value(text)
     if old is None or value is None:
         return value
-    if isinstance(old, str):
-        is_quoted = isinstance(value, str) and text[:1] in "'\""
-        return value if is_quoted else text
     if isinstance(old, bool):
         if isinstance(value, bool):
             return value
@@ -140,6 +139,17 @@ def parse_value(text: str) -> Any:
         reader.end()
         return value
     return text
+
+
+def _text(text: str) -> str | None:
+    """A text for where a text was: as it is, but for `None` and for quotes around all of it."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError, TypeError):
+        return text
+    return value if isinstance(value, str) else text
 
 
 def _literal(text: str) -> Any:

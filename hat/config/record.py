@@ -11,7 +11,7 @@ from hat.config.source import Config
 from hat.registry import dotted_path, resolve
 
 FILE_NAME = "config.json"
-_MARKS = ("$same", "$object", "$tuple", "$float", "$pairs", "$path")
+_MARKS = ("$shared", "$same", "$object", "$tuple", "$float", "$pairs", "$path")
 
 
 def encode(config: Config) -> dict[str, Any]:
@@ -25,7 +25,10 @@ def encode(config: Config) -> dict[str, Any]:
             or a function that cannot be imported by name.
     """
     encoder = _Encoder(config)
-    values = {name: encoder.encode(value, name) for name, value in config.values.items()}
+    values = {
+        name: encoder.encode(value, name, config.where.get(name, Location(str(config.path))))
+        for name, value in config.values.items()
+    }
     if encoder.mistakes:
         raise ConfigError(config.path, encoder.mistakes)
     return values
@@ -36,9 +39,13 @@ def decode(values: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         LookupError: If an import path leads nowhere here.
+        ValueError: If it is not what `encode` writes.
     """
-    known: dict[str, Any] = {}
-    return {name: _decode(value, name, known) for name, value in values.items()}
+    known: dict[int, Any] = {}
+    try:
+        return {name: _decode(value, known) for name, value in values.items()}
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def load_record(path: Path) -> Config:
@@ -51,6 +58,7 @@ def load_record(path: Path) -> Config:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         values = decode(record["config"])
+        overrides, name = list(record["overrides"]), str(record["name"])
     except FileNotFoundError as error:
         message = f"'{path}' is no run folder: it has no {FILE_NAME}"
         raise _unreadable(path, message) from error
@@ -58,55 +66,73 @@ def load_record(path: Path) -> Config:
         raise _unreadable(file, f"not the config of a run: {error!r}") from error
     except LookupError as error:
         raise _unreadable(file, str(error.args[0])) from error
-    where = {name: Location(str(file)) for name in values}
-    return Config(file, values, where, list(record["overrides"]), record["name"])
+    where = {key: Location(str(file)) for key in values}
+    return Config(file, values, where, overrides, name)
 
 
 class _Encoder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.mistakes: list[Mistake] = []
-        self.seen: dict[int, str] = {}  # ids of dicts that the config keeps alive
+        self.counts: dict[int, int] = {}  # ids of dicts that the config keeps alive
+        self.numbers: dict[int, int] = {}
+        for value in config.values.values():
+            self._count(value)
 
-    def encode(self, value: Any, path: str) -> Any:
+    def encode(self, value: Any, path: str, where: Location) -> Any:
         if value is None or isinstance(value, bool | int | str):
             return value
         if isinstance(value, float):
             return value if math.isfinite(value) else {"$float": str(value)}
         if isinstance(value, dict):
-            return self._encode_dict(value, path)
-        if isinstance(value, list):
-            return [self.encode(item, f"{path}[{n}]") for n, item in enumerate(value)]
-        if isinstance(value, tuple):
-            items = [self.encode(item, f"{path}[{n}]") for n, item in enumerate(value)]
-            return {"$tuple": items}
+            return self._encode_shared(value, path, getattr(value, "where", where))
+        if isinstance(value, list | tuple):
+            items = [self.encode(item, f"{path}[{n}]", where) for n, item in enumerate(value)]
+            return {"$tuple": items} if isinstance(value, tuple) else items
         if isinstance(value, Path):
             return {"$path": str(value)}
-        return self._encode_object(value, path)
+        return self._encode_object(value, path, where)
 
-    def _encode_dict(self, value: dict[Any, Any], path: str) -> Any:
-        if id(value) in self.seen:
-            return {"$same": self.seen[id(value)]}
-        self.seen[id(value)] = path
+    def _count(self, value: Any) -> None:
+        if isinstance(value, dict):
+            self.counts[id(value)] = self.counts.get(id(value), 0) + 1
+            if self.counts[id(value)] == 1:
+                for item in value.values():
+                    self._count(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                self._count(item)
+
+    def _encode_shared(self, value: dict[Any, Any], path: str, where: Location) -> Any:
+        if self.counts[id(value)] == 1:
+            return self._encode_dict(value, path, where)
+        if id(value) in self.numbers:
+            return {"$same": self.numbers[id(value)]}
+        number = self.numbers[id(value)] = len(self.numbers)
+        return {"$shared": [number, self._encode_dict(value, path, where)]}
+
+    def _encode_dict(self, value: dict[Any, Any], path: str, where: Location) -> Any:
+        lines = getattr(value, "lines", {})
+        encoded = [
+            (key, self._encode_item(key, item, f"{path}.{key}", lines.get(key, where)))
+            for key, item in value.items()
+        ]
         if all(isinstance(k, str) for k in value) and not any(k in _MARKS for k in value):
-            return {key: self._encode_item(key, item, path) for key, item in value.items()}
-        pairs = [[self.encode(k, path), self.encode(v, f"{path}.{k}")] for k, v in value.items()]
-        return {"$pairs": pairs}
+            return dict(encoded)
+        return {"$pairs": [[self.encode(key, path, where), item] for key, item in encoded]}
 
-    def _encode_item(self, key: str, item: Any, path: str) -> Any:
-        encoded = self.encode(item, f"{path}.{key}")
+    def _encode_item(self, key: Any, item: Any, path: str, where: Location) -> Any:
+        encoded = self.encode(item, path, where)
         is_import_path = key == "type" and isinstance(encoded, dict) and "$object" in encoded
         return encoded["$object"] if is_import_path else encoded
 
-    def _encode_object(self, value: Any, path: str) -> Any:
+    def _encode_object(self, value: Any, path: str, where: Location) -> Any:
         name = _import_path(value)
         try:
-            if name and resolve(name) is value:
+            if name and resolve(name) == value:
                 return {"$object": name}
         except LookupError:
             pass
-        root = path.partition(".")[0].partition("[")[0]
-        where = self.config.where.get(root, Location(str(self.config.path)))
         self.mistakes.append(
             Mistake(
                 path,
@@ -129,32 +155,31 @@ def _import_path(value: Any) -> str | None:
     return None
 
 
-def _decode(value: Any, path: str, known: dict[str, Any]) -> Any:
+def _decode(value: Any, known: dict[int, Any]) -> Any:
     if isinstance(value, list):
-        return [_decode(item, f"{path}[{n}]", known) for n, item in enumerate(value)]
+        return [_decode(item, known) for item in value]
     if not isinstance(value, dict):
         return value
     mark = next(iter(value), None)
     if len(value) != 1 or mark not in _MARKS:
-        known[path] = result = {}
-        for key, item in value.items():
-            result[key] = _decode(item, f"{path}.{key}", known)
-        return result
+        return {key: _decode(item, known) for key, item in value.items()}
     content = value[mark]
+    if mark == "$shared":
+        number, inner = content
+        known[number] = shared = {}  # there before its content, which may refer to it
+        shared.update(_decode(inner, known))
+        return shared
     if mark == "$same":
         return known[content]
     if mark == "$object":
         return resolve(content)
     if mark == "$tuple":
-        return tuple(_decode(item, f"{path}[{n}]", known) for n, item in enumerate(content))
+        return tuple(_decode(item, known) for item in content)
     if mark == "$float":
         return float(content)
     if mark == "$path":
         return Path(content)
-    known[path] = pairs = {}
-    for key, item in content:
-        pairs[_decode(key, path, known)] = _decode(item, f"{path}.{key}", known)
-    return pairs
+    return {_decode(key, known): _decode(item, known) for key, item in content}
 
 
 def _unreadable(path: Path, message: str) -> ConfigError:

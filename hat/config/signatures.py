@@ -53,6 +53,18 @@ def given_argument(annotation: Any) -> str | None:
     return None
 
 
+def made_annotation(annotation: Any) -> Any:
+    """What a maker, annotated with `Given`, is to make; Any if nobody says."""
+    if get_origin(annotation) is Annotated:
+        return made_annotation(get_args(annotation)[0])
+    if _is_union(annotation):
+        found = [made_annotation(option) for option in get_args(annotation)]
+        return next((made for made in found if made is not Any), Any)
+    if get_origin(annotation) is collections.abc.Callable:
+        return get_args(annotation)[-1]
+    return Any
+
+
 def item_annotation(annotation: Any, key: Any = None) -> Any:
     """The annotation of what a list or dict of this annotation holds, or Any."""
     if get_origin(annotation) is Annotated:

@@ -116,6 +116,7 @@ def load(
     if path.is_dir() or path.suffix == ".json":
         config = load_record(path)
         config.overrides += list(overrides or [])
+        config.mistakes += _without_effect(config, parsed)
     else:
         run = _Execution(parsed).run(path)
         config = Config(path, _plain_values(run.values), run.where, list(overrides or []))
@@ -123,6 +124,22 @@ def load(
     if config.mistakes and not keep_mistakes:
         raise ConfigError(config.path, config.mistakes)
     return config
+
+
+def _without_effect(config: Config, overrides: list[Override]) -> list[Mistake]:
+    """Overrides of values that the record of a run has used already."""
+    return [
+        Mistake(
+            override.path,
+            override.location,
+            "a run's record holds what was computed from this value: override it where it is used, "
+            f"such as float_trainer.{override.path}, or start from the config file",
+        )
+        for override in overrides
+        if len(override.keys) == 1
+        and override.keys[0] in config.values
+        and not override.keys[0].endswith(("_trainer", "_predictor"))
+    ]
 
 
 def _apply(config: Config, overrides: list[Override]) -> None:
@@ -202,7 +219,7 @@ class _Execution:
             raise
         except Exception as error:
             frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
-            line = frames[-1].lineno if frames else None
+            line = frames[-1].lineno if frames else getattr(error, "lineno", None)
             raise _error(path, line, f"{type(error).__name__}: {error}") from error
         self.open_files.pop()
         self.runs[resolved] = run
@@ -210,7 +227,7 @@ class _Execution:
 
     def _parse(self, path: Path) -> ast.Module:
         try:
-            return ast.parse(path.read_text(encoding="utf-8"), str(path))
+            return ast.parse(path.read_text(encoding="utf-8-sig"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise _error(path, None, f"cannot read the config: {reason}") from error
@@ -253,6 +270,9 @@ class _Execution:
         return import_
 
     def _as_module(self, path: Path, importer: _Run) -> ModuleType:
+        if not path.is_file():  # told with the line of the import
+            near = did_you_mean(path.stem, [p.stem for p in path.parent.glob("*.py")])
+            raise ModuleNotFoundError(f"there is no config file {path}.{near}")
         base = self.run(path)
         module = ModuleType(path.stem)
         for key, value in base.values.items():
@@ -320,11 +340,13 @@ def _located_copy(file: str) -> Any:
 def _with_overrides(body: list[ast.stmt], roots: set[str]) -> Iterator[ast.stmt]:
     """The statements of a module, each assignment of an overridden name followed by its value."""
     for statement in body:
-        for name in ("body", "orelse", "finalbody"):
-            inner = getattr(statement, name, None)
-            is_scope = isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
-            if isinstance(inner, list) and not is_scope:
-                setattr(statement, name, list(_with_overrides(inner, roots)))
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            branches = [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]
+            for block in (statement, *branches):
+                for name in ("body", "orelse", "finalbody"):
+                    inner = getattr(block, name, None)
+                    if isinstance(inner, list):
+                        setattr(block, name, list(_with_overrides(inner, roots)))
         yield statement
         for name in _assigned_names(statement):
             if name in roots:
