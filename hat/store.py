@@ -15,6 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from hat.errors import HatError
+
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
@@ -26,7 +28,7 @@ _WEIGHTS = ("model", "ema")
 _PLAIN = (type(None), bool, int, float, str, Tensor)
 
 
-class CheckpointError(Exception):
+class CheckpointError(HatError):
     """A checkpoint that is not whole, or none where one was asked for."""
 
 

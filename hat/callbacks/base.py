@@ -61,6 +61,15 @@ class Callback:
     def on_close(self, *args: Any, **kwargs: Any) -> None:
         """Always, when `fit` is left, also by an error: close what `on_setup` opened."""
 
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """When the engine is built: refuse what cannot work, such as a folder that is missing.
+
+        Gets by name what every hook gets.
+
+        Raises:
+            ValueError: With what to change.
+        """
+
     def reads(self) -> list[str]:
         """The names of scores that this callback cannot do without."""
         return []

@@ -13,10 +13,15 @@ from hat.callbacks.base import Callback
 from hat.engine.progress import Progress, StepOutcome
 from hat.engine.scores import Scores
 from hat.engine.state import TrainingState
+from hat.errors import HatError
 
 logger = logging.getLogger(__name__)
 
 FOLDER_NAME = "checkpoints"
+
+
+class ResumeError(HatError, ValueError):
+    """A checkpoint that this run cannot go on from."""
 
 
 class Checkpoint(Callback):
@@ -38,8 +43,8 @@ class Checkpoint(Callback):
         folder: Where to; by default `checkpoints` in the run's folder.
 
     Raises:
-        ValueError: If a number is out of range; at set-up, if there is no folder to
-            write to; on resuming, if the checkpoint is of another run.
+        ValueError: If a number is out of range; when the engine is built, if there is no
+            folder to write to; on resuming (`ResumeError`), if the checkpoint is of another run.
         CheckpointError: On resuming, if no checkpoint is whole.
     """
 
@@ -72,15 +77,16 @@ class Checkpoint(Callback):
     def reads(self) -> list[str]:
         return [] if self.best is None else [self.best]
 
-    def on_setup(
-        self, *, progress: Progress, state: TrainingState, run_dir: Path | None, **kwargs: Any
-    ) -> None:
+    def check(self, *, run_dir: Path | None, **kwargs: Any) -> None:
         if self.folder is None:
             if run_dir is None:
                 raise ValueError(
                     "Checkpoint has no folder: give it folder=, or the Trainer run_dir="
                 )
             self.folder = run_dir / FOLDER_NAME
+
+    def on_setup(self, *, progress: Progress, state: TrainingState, **kwargs: Any) -> None:
+        assert self.folder is not None
         store.remove_leftovers(self.folder)
         if self.resume is not None and progress.num_steps_tried == 0:
             self._resume(self.folder, progress, state)
@@ -141,7 +147,7 @@ class Checkpoint(Callback):
         try:
             state.load_state_dict(store.read_checkpoint(path))
         except (ValueError, RuntimeError, KeyError) as error:
-            raise ValueError(f"cannot resume from {path}: {error}") from error
+            raise ResumeError(f"cannot resume from {path}: {error}") from error
         self._saved_at = self._position(progress)
         logger.info(
             "resumed from %s: %d epochs and %d steps are done",

@@ -22,7 +22,7 @@ class CsvLog(Callback):
         path: The file; by default `scores.csv` in the run's folder.
 
     Raises:
-        ValueError: When training begins, if there is no folder to write to.
+        ValueError: When the engine is built, if there is no folder to write to.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -30,13 +30,14 @@ class CsvLog(Callback):
         self._file: IO[str] | None = None
         self._feed: ScoreFeed | None = None
 
-    def on_loop_begin(
-        self, *, progress: Progress, scores: Scores, run_dir: Path | None, **kwargs: Any
-    ) -> None:
+    def check(self, *, run_dir: Path | None, **kwargs: Any) -> None:
         if self.path is None:
             if run_dir is None:
                 raise ValueError("CsvLog has no file: give it path=, or the Trainer run_dir=")
             self.path = run_dir / "scores.csv"
+
+    def on_loop_begin(self, *, progress: Progress, scores: Scores, **kwargs: Any) -> None:
+        assert self.path is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _keep_rows_until(self.path, progress.num_steps_done)
         self._file = self.path.open("a", newline="", encoding="utf-8")

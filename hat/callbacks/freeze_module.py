@@ -19,7 +19,7 @@ class FreezeModule(Callback):
         num_epochs: Unfreeze after this many epochs; by default never.
 
     Raises:
-        ValueError: When training begins, if a pattern matches no module.
+        ValueError: When the engine is built, if a pattern matches no module.
     """
 
     def __init__(self, modules: str | Sequence[str], num_epochs: int | None = None) -> None:
@@ -28,10 +28,12 @@ class FreezeModule(Callback):
         self._frozen: list[nn.Module] = []
         self._is_frozen = False
 
-    def on_loop_begin(self, *, model: nn.Module, progress: Progress, **kwargs: Any) -> None:
+    def check(self, *, model: nn.Module, **kwargs: Any) -> None:
         modules = dict(model.named_modules())
         names = matching_names([name for name in modules if name], self.patterns)
         self._frozen = [modules[name] for name in names]
+
+    def on_loop_begin(self, *, progress: Progress, **kwargs: Any) -> None:
         self._trained = [
             p for m in self._frozen for p in m.parameters() if p.requires_grad or self._is_frozen
         ]

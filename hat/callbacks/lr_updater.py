@@ -57,8 +57,8 @@ class LrUpdater(Callback):
         warmup: A factor on top, at the beginning.
 
     Raises:
-        ValueError: At set-up, if the schedule needs the length of the run and the data
-            has none.
+        ValueError: When the engine is built, if the schedule needs the length of the run
+            and the data has none.
     """
 
     def __init__(
@@ -75,8 +75,10 @@ class LrUpdater(Callback):
         self._total = 0
         self._groups: list[tuple[dict[str, Any], float]] = []
 
-    def on_loop_begin(self, *, optimizer: torch.optim.Optimizer, plan: Plan, **kwargs: Any) -> None:
+    def check(self, *, plan: Plan, **kwargs: Any) -> None:
         self._total = self._length(plan)
+
+    def on_loop_begin(self, *, optimizer: torch.optim.Optimizer, **kwargs: Any) -> None:
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", float(group["lr"]))  # torch's own name for it
         self._groups = [(group, group["initial_lr"]) for group in optimizer.param_groups]

@@ -89,8 +89,15 @@ def _metric_state(metric: torchmetrics.Metric) -> dict[str, Any]:
 def _load_metric_state(metric: torchmetrics.Metric, state: Mapping[str, Any]) -> None:
     for path, inner in _nested(metric):
         for key in inner._defaults:
-            setattr(inner, key, state[path][key])
+            setattr(inner, key, _copied(state[path][key]))
         inner._update_count = state[path]["count"]
+        inner._computed = None  # a value that was computed of other sums
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _nested(metric: torchmetrics.Metric) -> list[tuple[str, torchmetrics.Metric]]:

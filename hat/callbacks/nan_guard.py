@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from hat.callbacks.base import Callback
 from hat.engine.progress import Progress, StepOutcome
+from hat.errors import HatError
 
 logger = logging.getLogger(__name__)
 
 
-class NonFiniteError(FloatingPointError):
+class NonFiniteError(HatError, FloatingPointError):
     """A loss or a gradient is NaN or infinite; the message names step and samples."""
 
 

@@ -23,7 +23,7 @@ class RunLog(Callback):
         folder: Where to; by default the run's folder.
 
     Raises:
-        ValueError: At set-up, if there is no folder to write to.
+        ValueError: When the engine is built, if there is no folder to write to.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -31,12 +31,13 @@ class RunLog(Callback):
         self._file: IO[str] | None = None
         self._feed: ScoreFeed | None = None
 
-    def on_loop_begin(
-        self, *, progress: Progress, scores: Scores, run_dir: Path | None, **kwargs: Any
-    ) -> None:
+    def check(self, *, run_dir: Path | None, **kwargs: Any) -> None:
         self.folder = self.folder or run_dir
         if self.folder is None:
             raise ValueError("RunLog has no folder: give it folder=, or the Trainer run_dir=")
+
+    def on_loop_begin(self, *, progress: Progress, scores: Scores, **kwargs: Any) -> None:
+        assert self.folder is not None
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / LOG_NAME
         _drop_lines_after(path, progress.num_steps_done)

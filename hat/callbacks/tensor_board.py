@@ -16,7 +16,7 @@ class TensorBoard(Callback):
 
     Raises:
         ImportError: If tensorboard is not installed.
-        ValueError: When training begins, if there is no folder to write to.
+        ValueError: When the engine is built, if there is no folder to write to.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -31,15 +31,15 @@ class TensorBoard(Callback):
         self._writer: Any = None
         self._feed: ScoreFeed | None = None
 
-    def on_loop_begin(
-        self, *, progress: Progress, scores: Scores, run_dir: Path | None, **kwargs: Any
-    ) -> None:
+    def check(self, *, run_dir: Path | None, **kwargs: Any) -> None:
         if self.folder is None:
             if run_dir is None:
                 raise ValueError(
                     "TensorBoard has no folder: give it folder=, or the Trainer run_dir="
                 )
             self.folder = run_dir / "tensorboard"
+
+    def on_loop_begin(self, *, progress: Progress, scores: Scores, **kwargs: Any) -> None:
         self._writer = self._make_writer(
             str(self.folder),
             purge_step=progress.num_steps_done + 1 if progress.num_steps_done else None,

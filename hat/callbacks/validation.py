@@ -32,7 +32,7 @@ class Validation(Callback):
         weights: The averaged weights to validate with, in place of the model's.
 
     Raises:
-        ValueError: If `every` is below 1; at set-up, if the predictor has another model.
+        ValueError: If `every` is below 1, or the predictor has another model than the trainer.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Validation(Callback):
     def writes(self) -> list[str]:
         return list(self.predictor.score_names)
 
-    def on_setup(self, *, model: nn.Module, **kwargs: Any) -> None:
+    def check(self, *, model: nn.Module, **kwargs: Any) -> None:
         if self.predictor.model is not model:
             raise ValueError(
                 "Validation: the predictor has another model than the trainer; in a config, "

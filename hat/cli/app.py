@@ -1,6 +1,7 @@
 """The commands and what they print; the work is done in the modules beside this one."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import hat
+from hat.errors import HatError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -173,7 +175,8 @@ def _report(error: Exception) -> int:
     if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
         error.show()
         return int(getattr(error, "exit_code", WRONG_USAGE))
-    logging.getLogger("hat").error("failed", exc_info=error)
+    if not isinstance(error, HatError) or os.environ.get("HAT_TRACEBACK"):
+        logging.getLogger("hat").error("failed", exc_info=error)
     _complain(f"{type(error).__name__}: {error}")
     return FAILED
 

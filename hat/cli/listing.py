@@ -1,6 +1,9 @@
 """`hat list` and `hat config`."""
 
+import importlib.util
+import math
 from collections.abc import Iterator
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hat.config.errors import ConfigError, Location, Mistake
+from hat.config.record import import_path
 from hat.config.source import load
 from hat.registry import KINDS, describe, did_you_mean, dotted_path, names
+
+_PLAIN = (type(None), bool, int, float, str)
 
 
 def print_parts(kind: str | None) -> int:
@@ -34,8 +40,12 @@ def print_parts(kind: str | None) -> int:
 
 def print_config(path: Path, overrides: list[str]) -> int:
     """Print a config after overrides, as Python that would make it."""
-    for name, value in load(path, overrides).values.items():
-        print(f"{name} = {_source(value)}")
+    values = load(path, overrides).values
+    printer = _Printer(values)
+    lines = [f"{name} = {printer.source(value, name)}" for name, value in values.items()]
+    for module in sorted(printer.modules):
+        print(f"import {module}")
+    print("\n".join(lines))
     return 0
 
 
@@ -60,25 +70,71 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for number, item in enumerate(value):
             yield from _flat(item, f"{path}[{number}]")
     else:
-        yield path, _source(value)
+        is_type = path.rpartition(".")[2] == "type"  # a class and its path are the same there
+        yield path, _Printer({}).item("type" if is_type else None, value)
 
 
-def _source(value: Any, indent: int = 0) -> str:
-    """A value as Python source, one argument a line where it would be long."""
-    if isinstance(value, dict) and all(isinstance(k, str) and k.isidentifier() for k in value):
-        parts = [f"{key}={_source(item, indent + 1)}" for key, item in value.items()]
-        return _wrapped("dict(", parts, ")", indent)
-    if isinstance(value, dict):
-        parts = [f"{key!r}: {_source(item, indent + 1)}" for key, item in value.items()]
-        return _wrapped("{", parts, "}", indent)
-    if isinstance(value, list | tuple):
-        opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
-        parts = [_source(item, indent + 1) for item in value]
-        closing = ",)" if isinstance(value, tuple) and len(value) == 1 else closing
-        return _wrapped(opening, parts, closing, indent)
-    if isinstance(value, type) or callable(value):
-        return repr(dotted_path(value))
-    return repr(value)
+class _Printer:
+    """Writes values as Python source that gives the same values, as shared as they were.
+
+    What stands in several places is written under a name of its own and named after that.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.modules: set[str] = set()
+        self.names = {id(value): name for name, value in values.items() if isinstance(value, dict)}
+        self.written: set[str] = set()
+
+    def source(self, value: Any, name: str = "", indent: int = 0) -> str:
+        """A value as Python source, one item a line where it would be long."""
+        if isinstance(value, dict):
+            shared = self.names.get(id(value), name)
+            if shared != name and shared in self.written:
+                return shared
+            text = self._dict(value, indent)
+            self.written.add(name)
+            return text
+        if isinstance(value, list | tuple):
+            opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
+            parts = [self.source(item, indent=indent + 1) for item in value]
+            closing = ",)" if isinstance(value, tuple) and len(value) == 1 else closing
+            return _wrapped(opening, parts, closing, indent)
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"float('{value}')"
+        if isinstance(value, Path):
+            self.modules.add("pathlib")
+            return f"pathlib.Path({str(value)!r})"
+        return repr(value) if isinstance(value, _PLAIN) else self._object(value)
+
+    def _dict(self, value: dict[Any, Any], indent: int) -> str:
+        is_plain = all(isinstance(k, str) and k.isidentifier() and not iskeyword(k) for k in value)
+        parts = [
+            (f"{key}=" if is_plain else f"{self.source(key)}: ") + self.item(key, item, indent + 1)
+            for key, item in value.items()
+        ]
+        return _wrapped(*(("dict(", parts, ")") if is_plain else ("{", parts, "}")), indent)
+
+    def item(self, key: Any, item: Any, indent: int = 0) -> str:
+        """The value of one key of a dict; under `type` a class is written by its path."""
+        is_import_path = key == "type" and not isinstance(item, str) and callable(item)
+        return repr(dotted_path(item)) if is_import_path else self.source(item, indent=indent)
+
+    def _object(self, value: Any) -> str:
+        path = import_path(value)
+        if path is None:
+            return repr(value)
+        parts = path.split(".")
+        while not _is_module(".".join(parts)):
+            parts.pop()
+        self.modules.add(".".join(parts))
+        return path
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _wrapped(opening: str, parts: list[str], closing: str, indent: int) -> str:

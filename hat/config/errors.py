@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from hat.errors import HatError
+
 
 @dataclass(frozen=True)
 class Location:
@@ -33,7 +35,7 @@ class Mistake:
         return f"{self.path}  ({self.location})\n    {self.message}"
 
 
-class ConfigError(Exception):
+class ConfigError(HatError):
     """A config that cannot be used, with everything that is wrong with it.
 
     Args:

@@ -127,7 +127,7 @@ class _Encoder:
         return encoded["$object"] if is_import_path else encoded
 
     def _encode_object(self, value: Any, path: str, where: Location) -> Any:
-        name = _import_path(value)
+        name = import_path(value)
         try:
             if name and resolve(name) == value:
                 return {"$object": name}
@@ -145,7 +145,8 @@ class _Encoder:
         return None
 
 
-def _import_path(value: Any) -> str | None:
+def import_path(value: Any) -> str | None:
+    """Where an object can be imported from, as far as it says; None if it does not say."""
     if isinstance(value, enum.Enum):
         return f"{dotted_path(type(value))}.{value.name}"
     if type(value).__module__ == "torch":  # torch.float32, torch.channels_last

@@ -92,6 +92,8 @@ class Loop:
             hook: tuple(functools.partial(method, **always) for method in methods)
             for hook, methods in collect_hooks(self.callbacks).items()
         }
+        for callback in self.callbacks:
+            callback.check(**always)
         self._step_keys = KeyStream(plan.seed, MODEL_STREAM)
 
     def fit(self) -> Scores:

@@ -3,11 +3,12 @@
 from typing import Any
 
 import torchmetrics
+from torchmetrics.wrappers.abstract import WrapperMetric
 
 from hat.data.sample import Batch
 
 
-class TorchMetric(torchmetrics.Metric):
+class TorchMetric(WrapperMetric):
     """Feeds a torchmetrics metric with one prediction and one truth of each batch.
 
     Args:
@@ -20,8 +21,6 @@ class TorchMetric(torchmetrics.Metric):
         >>> from torchmetrics.classification import MulticlassF1Score
         >>> f1 = TorchMetric(MulticlassF1Score(num_classes=3), name="f1")
     """
-
-    full_state_update = False
 
     def __init__(
         self,
@@ -44,6 +43,10 @@ class TorchMetric(torchmetrics.Metric):
     def update(self, batch: Batch, preds: dict[str, Any]) -> None:
         """Pass one batch on."""
         self.metric.update(preds[self.pred_key], batch[self.target_key])
+
+    def forward(self, batch: Batch, preds: dict[str, Any]) -> Any:
+        """Pass one batch on and return its own value."""
+        return self.metric(preds[self.pred_key], batch[self.target_key])
 
     def compute(self) -> Any:
         """The value of the wrapped metric."""

@@ -1,5 +1,6 @@
 """Whatever HAT exports as a backbone keeps the conventions of one."""
 
+import copy
 import io
 
 import pytest
@@ -11,15 +12,20 @@ import hat.models.backbones as backbones
 ARGUMENTS = {"TimmBackbone": {"name": "test_resnet"}}
 
 
-@pytest.fixture(params=backbones.__all__)
+@pytest.fixture(params=backbones.__all__, scope="module")
 def make(request):
     part = getattr(backbones, request.param)
     return lambda: part(**ARGUMENTS.get(request.param, {}))
 
 
-@pytest.fixture
-def backbone(make):
+@pytest.fixture(scope="module")
+def built(make):
     return make()
+
+
+@pytest.fixture
+def backbone(built):
+    return copy.deepcopy(built)
 
 
 @pytest.fixture
@@ -59,7 +65,8 @@ def test_gradients_are_finite(backbone, pictures):
 
 
 def test_evaluation_of_a_picture_does_not_depend_on_the_others(backbone, pictures):
-    backbone.eval()
+    backbone.eval().double()
+    pictures = pictures.double()
     torch.testing.assert_close(backbone(pictures[:1])[-1], backbone(pictures)[-1][:1])
 
 

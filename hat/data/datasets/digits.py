@@ -64,7 +64,7 @@ class DigitsDataset(Dataset):
         img = self.images[index].expand(3, -1, -1).contiguous()
         return {
             "img": tv_tensors.Image(img),
-            "label": self.labels[index],
+            "label": int(self.labels[index]),
             "img_id": int(self.ids[index]),
             "ori_shape": (8, 8),
         }

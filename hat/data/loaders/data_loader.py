@@ -12,10 +12,11 @@ from hat.data.collates.stack import StackCollate
 from hat.data.sample import Batch, Sample
 from hat.data.samplers.sampler import Sampler
 from hat.data.samplers.sequential import SequentialSampler
+from hat.errors import HatError
 from hat.seeding import SAMPLE_STREAM, derive_key, preserved_random_state, seed_everything
 
 
-class SampleError(RuntimeError):
+class SampleError(HatError, RuntimeError):
     """A sample that could not be made, by index, file, epoch and position."""
 
 
