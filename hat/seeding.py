@@ -34,8 +34,8 @@ def derive_key(seed: int, *position: int) -> int:
     Reference:
         Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
     """
-    key = seed & _MASK
-    for part in (*position, len(position)):
+    key = 0
+    for part in (seed, *position, len(position)):
         key = (key ^ part) + 0x9E3779B97F4A7C15 & _MASK
         key = (key ^ key >> 30) * 0xBF58476D1CE4E5B9 & _MASK
         key = (key ^ key >> 27) * 0x94D049BB133111EB & _MASK
@@ -76,7 +76,8 @@ def seed_everything(key: int) -> None:
     """
     torch.default_generator.manual_seed(key)
     random.seed(key)
-    np.random.seed(key & 0xFFFFFFFF)  # NumPy's global seed has 32 bits
+    # A third word, or NumPy would draw what Python does; from one word, what torch does.
+    np.random.seed([key & 0xFFFFFFFF, key >> 32, 1])
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Reading pictures from files: any content becomes uint8 RGB or an error with the name."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torchvision import tv_tensors
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 #: A header that claims more pixels than this is refused before memory is taken.
-MAX_PIXELS = 1 << 28
+MAX_PIXELS = 89_478_485  # above, Pillow warns of its own accord; above the double it refuses
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> tv_tensors.Image:
@@ -31,16 +32,18 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> tv_tensors.Ima
             names the file.
     """
     try:
-        with PILImage.open(path) as picture:
+        with warnings.catch_warnings(), PILImage.open(path) as picture:
+            # Of damaged EXIF and transparent palettes, neither of which matters here.
+            warnings.simplefilter("ignore", UserWarning)
             if picture.width * picture.height > max_pixels:
-                raise ValueError(
-                    f"{path}: claims {picture.width} x {picture.height} pixels; "
+                raise PILImage.DecompressionBombError(
+                    f"claims {picture.width} x {picture.height} pixels; "
                     f"more than {max_pixels:,} are refused"
                 )
             return pil_to_image(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, PILImage.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
         reason = "not a picture" if isinstance(error, PILImage.UnidentifiedImageError) else error
         raise ValueError(f"{path}: cannot be decoded: {reason}") from error
 
@@ -52,4 +55,4 @@ def pil_to_image(picture: PILImage.Image) -> tv_tensors.Image:
         pixels = np.repeat(grey[:, :, None], 3, axis=2)
     else:
         pixels = np.asarray(picture.convert("RGB"))
-    return tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+    return tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))

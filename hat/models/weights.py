@@ -60,7 +60,7 @@ def load_weights(
         path: See `read_weights`.
         prefix: Take only names that start with this, without it: `backbone.` takes the
             backbone out of a classifier's weights.
-        ignore: Patterns of names that may be missing on either side.
+        ignore: Patterns of names to leave as they are, whatever the file holds: `head.*`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -69,14 +69,16 @@ def load_weights(
     Example:
         >>> load_weights(ResNet18(), "resnet18.pth", ignore=["fc.*"])  # doctest: +SKIP
     """
-    weights = {
-        name.removeprefix(prefix): value
-        for name, value in read_weights(path).items()
-        if name.startswith(prefix)
-    }
+    everything = read_weights(path)
+    weights = {n.removeprefix(prefix): w for n, w in everything.items() if n.startswith(prefix)}
+    if everything and not weights:
+        some = ", ".join(list(everything)[:3])
+        raise ValueError(f"{path}: no name starts with '{prefix}' ({some}, ...)")
     own = module.state_dict()
-    weights = {n: w for n, w in weights.items() if n in own or not _matches(n, ignore)}
-    missing = [n for n in own if n not in weights and not _matches(n, ignore)]
+    weights = {n: w for n, w in weights.items() if not _matches(n, ignore)}
+    # Files from before PyTorch 0.4.1, many of torchvision's, do not count batches.
+    optional = (*ignore, "*num_batches_tracked")
+    missing = [n for n in own if n not in weights and not _matches(n, optional)]
     unknown = [n for n in weights if n not in own]
     misfits = [
         f"{name}: file {tuple(value.shape)}, module {tuple(own[name].shape)}"

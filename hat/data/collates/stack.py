@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from hat.data.sample import KEYS, Batch, Sample
+
+_NUMBER = bool | int | float | np.number | np.bool_
 
 
 class StackCollate:
@@ -19,6 +22,11 @@ class StackCollate:
     """
 
     def __call__(self, samples: list[Sample]) -> Batch:
+        if not isinstance(samples[0], dict):
+            raise TypeError(
+                f"a sample must be a dict, got {type(samples[0]).__name__}: wrap a data set of "
+                "pairs in TorchvisionDataset"
+            )
         keys = samples[0].keys()
         for sample in samples:
             if sample.keys() != keys:
@@ -34,6 +42,9 @@ def _pack(key: str, samples: list[Sample]) -> Any:
     first = values[0]
     if key in KEYS and KEYS[key].is_ragged:
         return values
+    if isinstance(first, torch.Tensor | _NUMBER):
+        values = [torch.as_tensor(v) if isinstance(v, _NUMBER) else v for v in values]
+        first = values[0]
     if isinstance(first, torch.Tensor):
         for sample, value in zip(samples, values, strict=True):
             if value.shape != first.shape:
@@ -43,8 +54,6 @@ def _pack(key: str, samples: list[Sample]) -> Any:
                 )
         # A batch is a plain tensor: the dispatch of TVTensors costs time and is not needed.
         return torch.stack([value.as_subclass(torch.Tensor) for value in values])
-    if isinstance(first, bool | int | float):
-        return torch.tensor(values)
     return values
 
 

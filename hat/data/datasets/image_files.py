@@ -27,6 +27,8 @@ class ImageFiles(Dataset):
         transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
     ) -> None:
         super().__init__(transform)
+        if isinstance(paths, str | Path):
+            raise TypeError(f"paths must be a list of files and folders, got {paths!r}")
         self.paths = [file for path in paths for file in find_images(Path(path))]
 
     def __len__(self) -> int:
@@ -48,7 +50,7 @@ def find_images(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such file or folder")
-    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
     if not found:
         endings = " ".join(sorted(IMAGE_SUFFIXES))
         raise FileNotFoundError(f"{path}: no picture in this folder (looked for {endings})")

@@ -45,7 +45,7 @@ class TorchvisionDataset(Dataset):
     def load(self, index: int) -> Sample:
         picture, target = self.dataset[index]
         is_class = isinstance(target, int | np.integer) or (
-            isinstance(target, torch.Tensor) and target.ndim == 0
+            isinstance(target, torch.Tensor) and target.ndim == 0 and not target.is_floating_point()
         )
         if not is_class:
             raise TypeError(
@@ -58,9 +58,14 @@ class TorchvisionDataset(Dataset):
     def _to_image(self, picture: Any, index: int) -> tv_tensors.Image:
         if isinstance(picture, PILImage.Image):
             return pil_to_image(picture)
+        if isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
+            return pil_to_image(PILImage.fromarray(picture))
         if isinstance(picture, torch.Tensor) and picture.dtype == torch.uint8:
-            return tv_tensors.Image(picture.expand(3, *picture.shape[-2:]))
+            grey_or_rgb = picture[None] if picture.ndim == 2 else picture
+            if grey_or_rgb.ndim == 3 and len(grey_or_rgb) in (1, 3):
+                return tv_tensors.Image(grey_or_rgb.expand(3, -1, -1).clone())
         raise TypeError(
             f"{type(self.dataset).__name__}[{index}]: expected a PIL picture or a uint8 tensor, "
-            f"got {type(picture).__name__}. Give the data set no transform of its own."
+            f"got {type(picture).__name__} {tuple(getattr(picture, 'shape', ()))}. "
+            "Give the data set no transform of its own."
         )

@@ -1,6 +1,8 @@
 """Data set, order and packing joined: the batches of each step, from any step on."""
 
+import re
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -118,8 +120,7 @@ class DataLoader:
 
     def steps(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """The steps of an epoch from step `start` on: a batch each, or a list of batches."""
-        self._keys.epoch, self._keys.start = epoch, start
-        batches = self._batches()
+        batches = self._batches(epoch, start)
         if self.batches_per_step == 1:
             return batches
         return self._grouped(batches, start)
@@ -128,12 +129,14 @@ class DataLoader:
         for step in range(start, len(self)):
             yield [next(batches) for _ in self._keys.batch_bounds(step)]
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        self._keys.epoch, self._keys.start = epoch, start
         if self._torch_loader.num_workers:
             try:
                 yield from self._torch_loader
             except SampleError as error:  # torch puts the worker's whole traceback into the text
-                raise SampleError(str(error).strip().rpartition("SampleError: ")[2]) from error
+                text = re.split(r"^[\w.]+\.SampleError: ", str(error), flags=re.MULTILINE)[-1]
+                raise SampleError(text.rstrip()) from error.with_traceback(None)
             return
         # Samples made in this process seed its generators; the caller must not notice.
         with preserved_random_state():
@@ -150,7 +153,8 @@ class _StepKeys:
     """The keys of the samples of each batch, from one step of an epoch to its end."""
 
     def __init__(self, loader: DataLoader) -> None:
-        self.loader = loader
+        # Not a cycle: workers of a loader that the garbage collector finds end 5 s late each.
+        self.loader = weakref.proxy(loader)
         self.epoch = 0
         self.start = 0
 
@@ -198,11 +202,11 @@ class _KeyedSamples(torch.utils.data.Dataset[Sample]):
         return sample
 
     def _file(self, index: int) -> str:
-        items = getattr(self.dataset, "items", None) or getattr(self.dataset, "paths", None)
-        if items is None or callable(items):
-            return ""
-        item = items[index]
-        return f" ({item[0] if isinstance(item, tuple) else item})"
+        for items in (getattr(self.dataset, name, None) for name in ("items", "paths")):
+            if isinstance(items, list | tuple) and len(items) == len(self.dataset):
+                item = items[index]
+                return f" ({item[0] if isinstance(item, tuple) else item})"
+        return ""
 
 
 def _ignore_interrupts(worker_id: int) -> None:

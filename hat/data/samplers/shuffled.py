@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from hat.seeding import ORDER_STREAM, derive_key
 
-_NUM_ROUNDS = 8
+_NUM_ROUNDS = 12
 
 
 class ShuffledSampler:

@@ -57,17 +57,29 @@ class TimmBackbone(nn.Module):
         if out_indices is None:
             self.model = timm.create_model(name, num_classes=0, **options)
             self.out_channels = (self.model.head_hidden_size,)
-        else:
-            options |= dict(features_only=True, out_indices=tuple(out_indices))
-            self.model = timm.create_model(name, **options)
-            self.out_channels = tuple(self.model.feature_info.channels())
+            if weights is not None:
+                _load(self.model, name, weights)
+            return
+        features: dict[str, Any] = dict(features_only=True, out_indices=tuple(out_indices))
         if weights is not None:
-            classifier = timm.get_pretrained_cfg_value(name, "classifier") or "fc"
-            names = [classifier] if isinstance(classifier, str) else classifier
-            load_weights(self.model, weights, ignore=[f"{name}.*" for name in names])
+            # timm renames and prunes for features; it knows how to take over a whole model.
+            whole = timm.create_model(name, num_classes=0, **options)
+            _load(whole, name, weights)
+            overlay = dict(state_dict=whole.state_dict())
+            features |= dict(pretrained=True, pretrained_cfg_overlay=overlay)
+        self.model = timm.create_model(name, **options, **features)
+        self.out_channels = tuple(self.model.feature_info.channels())
 
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         """Features of the asked-for stages, (N, C, H, W) each; or one, pooled, (N, C)."""
         if self.out_indices is None:
             return (self.model(img),)
         return tuple(self.model(img))
+
+
+def _load(model: nn.Module, name: str, weights: str) -> None:
+    import timm
+
+    classifier = timm.get_pretrained_cfg_value(name, "classifier") or "fc"
+    prefixes = [classifier] if isinstance(classifier, str) else classifier
+    load_weights(model, weights, ignore=[f"{prefix}.*" for prefix in prefixes])
