@@ -141,7 +141,7 @@ def dotted_path(thing: Any) -> str:
 def short_name(thing: Any) -> str:
     """How messages call a part: HAT's own by their names, others by their import paths."""
     path = dotted_path(thing)
-    return path.rpartition(".")[2] if path.startswith("hat.") else path
+    return str(thing.__qualname__) if path.startswith("hat.") else path
 
 
 def _resolve_dotted(name: str) -> Any:

@@ -5,7 +5,10 @@ import io
 import json
 import logging
 import os
+import pickle
+import re
 import shutil
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hat.errors import HatError
 
@@ -25,7 +28,7 @@ _TEMPORARY = ".writing-"
 _REPLACED = ".writing-replaced-"
 #: Parts of the state that are weights: each has a safetensors file of its own.
 _WEIGHTS = ("model", "ema")
-_PLAIN = (type(None), bool, int, float, str, Tensor)
+_PLAIN = (type(None), bool, int, float, str, Tensor, nn.Parameter)
 
 
 class CheckpointError(HatError):
@@ -101,9 +104,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: If it is not whole.
     """
     manifest, contents = _read_verified(path)
-    state: dict[str, Any] = torch.load(
-        io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True
-    )
+    try:
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True
+        )
+    except pickle.UnpicklingError:  # torch's own text explains how to load it all the same
+        raise CheckpointError(
+            f"{path}: state.pt holds something other than tensors and plain values, and was not "
+            "executed. It was not written by HAT"
+        ) from None
     for part in _WEIGHTS:
         if f"{part}.safetensors" in manifest["files"]:
             state[part] = safetensors.torch.load(contents[f"{part}.safetensors"])
@@ -128,7 +137,7 @@ def list_checkpoints(folder: Path) -> list[Checkpoint]:
             found.append(Checkpoint(path, _read_manifest(path)["info"]))
         except CheckpointError:
             continue
-    return sorted(found, key=lambda checkpoint: checkpoint.path.name)
+    return sorted(found, key=lambda checkpoint: _age(checkpoint.path))
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -141,7 +150,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
         CheckpointError: If there are checkpoints, and not one is whole.
     """
     passed_over = []
-    for path in sorted(_candidates(folder), reverse=True):
+    for path in sorted(_candidates(folder), key=_age, reverse=True):
         try:
             found = verify_checkpoint(path)
         except CheckpointError as error:
@@ -158,9 +167,16 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
-def best_checkpoint(folder: Path, score: str, higher_is_better: bool) -> Checkpoint | None:
+def best_checkpoint(
+    folder: Path, score: str, higher_is_better: bool, until_step: int | None = None
+) -> Checkpoint | None:
     """The checkpoint with the best value of a score that was taken at its own step."""
-    scored = [(value, c) for c in list_checkpoints(folder) if (value := score_of(c, score))]
+    scored = [
+        (value, checkpoint)
+        for checkpoint in list_checkpoints(folder)
+        if (value := score_of(checkpoint, score))
+        and (until_step is None or checkpoint.step <= until_step)
+    ]
     if not scored:
         return None
     choose = max if higher_is_better else min
@@ -182,6 +198,11 @@ def remove_leftovers(folder: Path) -> None:
             path.rename(final)
     for path in folder.glob(f"{_TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _age(path: Path) -> tuple[list[int], str]:
+    """What sorts checkpoints: the numbers in the name, as numbers."""
+    return [int(number) for number in re.findall(r"\d+", path.name)], path.name
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -246,7 +267,12 @@ def _put_in_place(temporary: Path, final: Path) -> None:
     if final.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         final.rename(replaced)
-    temporary.rename(final)
+    try:
+        temporary.rename(final)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(final)
+        raise
     _flush_folder(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)
 
@@ -264,13 +290,15 @@ def _separate(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _refuse_unsafe(value: Any, path: str) -> None:
-    if isinstance(value, dict):
+    # By exact class: loading knows no subclasses, not even of float, as NumPy's is.
+    if type(value) in (dict, OrderedDict):
         for key, item in value.items():
+            _refuse_unsafe(key, f"{path}.{key}")
             _refuse_unsafe(item, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
+    elif type(value) in (list, tuple):
         for number, item in enumerate(value):
             _refuse_unsafe(item, f"{path}[{number}]")
-    elif not isinstance(value, _PLAIN):
+    elif type(value) not in _PLAIN:
         raise TypeError(
             f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which a checkpoint "
             "cannot hold: a state_dict has tensors, numbers, texts, lists and dicts"

@@ -11,7 +11,7 @@ import hat
 from hat import store
 from hat.callbacks.base import Callback
 from hat.engine.progress import Progress, StepOutcome
-from hat.engine.scores import Scores
+from hat.engine.scores import Scores, is_better
 from hat.engine.state import TrainingState
 from hat.errors import HatError
 
@@ -73,6 +73,8 @@ class Checkpoint(Callback):
         self.resume = resume
         self.folder = None if folder is None else Path(folder)
         self._saved_at: tuple[int, int] | None = None
+        self._best_value: float | None = None
+        self._seen_at = -1
 
     def reads(self) -> list[str]:
         return [] if self.best is None else [self.best]
@@ -88,8 +90,15 @@ class Checkpoint(Callback):
     def on_setup(self, *, progress: Progress, state: TrainingState, **kwargs: Any) -> None:
         assert self.folder is not None
         store.remove_leftovers(self.folder)
-        if self.resume is not None and progress.num_steps_tried == 0:
+        if progress.num_steps_tried > 0:  # a second `fit` of the same trainer
+            return
+        if self.resume is not None:
             self._resume(self.folder, progress, state)
+        elif store.list_checkpoints(self.folder):
+            raise ResumeError(
+                f"{self.folder} has checkpoints of another run. Go on with it: resume='auto'. "
+                "Start another: choose another folder"
+            )
 
     def on_step_end(
         self,
@@ -129,7 +138,7 @@ class Checkpoint(Callback):
         data_loader: Any,
         **kwargs: Any,
     ) -> None:
-        if self._position(progress) != self._saved_at:
+        if self._is_best(progress, scores) or self._position(progress) != self._saved_at:
             self._save(progress, scores, state, data_loader)
 
     def _position(self, progress: Progress) -> tuple[int, int]:
@@ -149,6 +158,7 @@ class Checkpoint(Callback):
         except (ValueError, RuntimeError, KeyError) as error:
             raise ResumeError(f"cannot resume from {path}: {error}") from error
         self._saved_at = self._position(progress)
+        self._best_value = self._best_saved(folder, progress, state.scores)
         logger.info(
             "resumed from %s: %d epochs and %d steps are done",
             path,
@@ -156,13 +166,28 @@ class Checkpoint(Callback):
             progress.num_steps_done,
         )
 
+    def _best_saved(self, folder: Path, progress: Progress, scores: Scores) -> float | None:
+        """The best value up to where the run stands; its checkpoint is always kept."""
+        if self.best is None or self.best not in scores:
+            return None
+        higher = self._higher(scores)
+        until = progress.num_steps_done
+        best = store.best_checkpoint(folder, self.best, higher, until_step=until)
+        value = None if best is None else store.score_of(best, self.best)
+        return None if value is None else value[0]
+
     def _is_best(self, progress: Progress, scores: Scores) -> bool:
-        """Whether the score was written at this step, is its best, and is not saved yet."""
+        """Whether the score was written at this step and beats every one saved so far."""
         if self.best is None or self.best not in scores:
             return False
-        best = scores.best(self.best)
-        is_saved = self._position(progress) == self._saved_at
-        return best is not None and best.step == progress.num_steps_done and not is_saved
+        value, step = scores.last(self.best)
+        if step != progress.num_steps_done or self._seen_at == scores.num_written:
+            return False
+        self._seen_at = scores.num_written
+        if not is_better(value, self._best_value, self._higher(scores)):
+            return False
+        self._best_value = value
+        return True
 
     def _higher(self, scores: Scores) -> bool:
         if self.mode is not None:

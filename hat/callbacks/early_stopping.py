@@ -45,6 +45,10 @@ class EarlyStopping(Callback):
     def reads(self) -> list[str]:
         return [self.score]
 
+    def on_loop_begin(self, *, progress: Progress, **kwargs: Any) -> None:
+        if self.num_bad >= self.patience:  # it had stopped already, and is resumed
+            self._stop(progress)
+
     def on_step_end(self, *, progress: Progress, scores: Scores, **kwargs: Any) -> None:
         self._look(progress, scores)
 
@@ -68,11 +72,14 @@ class EarlyStopping(Callback):
             return
         self.num_bad += 1
         if self.num_bad >= self.patience:
-            progress.stop(
-                f"{self.score} has not improved on {self.best:g} in its last {self.num_bad} values"
-                if self.best is not None
-                else f"{self.score} was NaN in its last {self.num_bad} values"
-            )
+            self._stop(progress)
+
+    def _stop(self, progress: Progress) -> None:
+        progress.stop(
+            f"{self.score} has not improved on {self.best:g} in its last {self.num_bad} values"
+            if self.best is not None
+            else f"{self.score} was NaN in its last {self.num_bad} values"
+        )
 
     def _higher(self, scores: Scores) -> bool:
         higher = scores.higher_is_better(self.score) if self.mode is None else self.mode == "max"

@@ -23,34 +23,35 @@ class FreezeModule(Callback):
     """
 
     def __init__(self, modules: str | Sequence[str], num_epochs: int | None = None) -> None:
+        if num_epochs is not None and num_epochs < 0:
+            raise ValueError(f"num_epochs must be at least 0, got {num_epochs}")
         self.patterns = [modules] if isinstance(modules, str) else list(modules)
         self.num_epochs = num_epochs
-        self._frozen: list[nn.Module] = []
-        self._is_frozen = False
+        self._modules: list[nn.Module] = []
+        self._parameters: list[nn.Parameter] = []
 
     def check(self, *, model: nn.Module, **kwargs: Any) -> None:
         modules = dict(model.named_modules())
         names = matching_names([name for name in modules if name], self.patterns)
-        self._frozen = [modules[name] for name in names]
+        self._modules = [modules[name] for name in names]
+        # What was frozen by hand before stays so.
+        self._parameters = [p for m in self._modules for p in m.parameters() if p.requires_grad]
 
-    def on_loop_begin(self, *, progress: Progress, **kwargs: Any) -> None:
-        self._trained = [
-            p for m in self._frozen for p in m.parameters() if p.requires_grad or self._is_frozen
-        ]
+    def on_epoch_begin(self, *, progress: Progress, **kwargs: Any) -> None:
         if self._is_due(progress):
             self._set_frozen(True)
 
-    def on_epoch_begin(self, *, progress: Progress, **kwargs: Any) -> None:
-        if self._is_frozen and not self._is_due(progress):
+    def on_epoch_end(self, *, progress: Progress, **kwargs: Any) -> None:
+        # Before the next epoch begins, where another callback may freeze the same module.
+        if progress.num_epochs_done == self.num_epochs and progress.is_between_epochs:
             self._set_frozen(False)
 
     def _is_due(self, progress: Progress) -> bool:
         return self.num_epochs is None or progress.num_epochs_done < self.num_epochs
 
     def _set_frozen(self, frozen: bool) -> None:
-        self._is_frozen = frozen
-        for module in self._frozen:
+        for module in self._modules:
             module.train(not frozen)
-        for parameter in self._trained:
+        for parameter in self._parameters:
             parameter.requires_grad_(not frozen)
             parameter.grad = None

@@ -85,6 +85,8 @@ class LrUpdater(Callback):
 
     def on_step_begin(self, *, progress: Progress, **kwargs: Any) -> None:
         done = progress.num_steps_done if self.by == "step" else progress.num_epochs_done
+        if self._total:  # skipped steps can make a run longer than it was planned
+            done = min(done, self._total)
         factor = self.schedule.factor(done, self._total)
         if self.warmup is not None:
             is_by_step = self.warmup.by == "step"

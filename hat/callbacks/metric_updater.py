@@ -72,7 +72,18 @@ class MetricUpdater(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, metric in self.metrics.items():
+            expected = {path: {*inner._defaults, "count"} for path, inner in _nested(metric)}
+            found = {path: set(sums) for path, sums in state.get(name, {}).items()}
+            if found != expected:
+                raise ValueError(
+                    f"the metric '{name}' has the sums {_shown(expected)}, the checkpoint has "
+                    f"{_shown(found)}"
+                )
             _load_metric_state(metric, state[name])
+
+
+def _shown(sums: Mapping[str, set[str]]) -> list[str]:
+    return sorted(f"{path}.{key}".lstrip(".") for path, keys in sums.items() for key in keys)
 
 
 def _metric_state(metric: torchmetrics.Metric) -> dict[str, Any]:

@@ -64,8 +64,9 @@ class NanGuard(Callback):
         dtypes = {parameter.dtype for parameter in self._parameters}
         self._by_dtype = [[p for p in self._parameters if p.dtype == d] for d in dtypes]
         device = self._parameters[0].device
-        self._is_bad, self._one = torch.zeros(1, device=device), torch.ones(1, device=device)
-        self._buffers = [b for b in model.buffers() if b.is_floating_point()]
+        # Without a dimension, as fused optimizers want the mark.
+        self._is_bad, self._one = torch.zeros((), device=device), torch.ones((), device=device)
+        self._buffers = list(model.buffers())
         self._pending.clear()
         is_on_gpu = any(parameter.is_cuda for parameter in self._parameters)
         is_fused = getattr(optimizer, "_step_supports_amp_scaling", False)
@@ -87,10 +88,11 @@ class NanGuard(Callback):
         **kwargs: Any,
     ) -> None:
         assert outcome.loss is not None
-        is_fine = self._can_defer or math.isfinite(outcome.loss.item())
+        is_deferred = self._can_defer and not outcome.is_scaled
+        is_fine = is_deferred or math.isfinite(outcome.loss.item())
         if not outcome.is_scaled:  # an overflow of scaled gradients is the scaler's affair
             self._find_non_finite_gradients()
-        if self._can_defer and not outcome.is_scaled:
+        if is_deferred:
             find_non_finite([outcome.loss], self._is_bad, self._one)
             self._defer(optimizer, progress, batches)
             return
@@ -108,7 +110,13 @@ class NanGuard(Callback):
     def on_loop_end(self, **kwargs: Any) -> None:
         self._collect(wait=True)
 
+    def on_close(self, *, optimizer: torch.optim.Optimizer, **kwargs: Any) -> None:
+        self._pending.clear()
+        if self._can_defer and hasattr(optimizer, "found_inf"):
+            del optimizer.found_inf
+
     def state_dict(self) -> dict[str, Any]:
+        self._collect(wait=True)  # a checkpoint of a bad step must not be written
         return {"num_skips": self.num_skips}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -125,7 +133,7 @@ class NanGuard(Callback):
 
     def _find_non_finite_gradients(self) -> None:
         for parameters in self._by_dtype:
-            grads = [p.grad for p in parameters if p.grad is not None]
+            grads = [_entries(p.grad) for p in parameters if p.grad is not None]
             if grads:
                 find_non_finite(grads, self._is_bad, self._one)
 
@@ -168,10 +176,14 @@ def find_non_finite(tensors: list[Tensor], mark: Tensor, one: Tensor) -> None:
 
     Args:
         tensors: Of one dtype and on one device.
-        mark: float32, shape (1,); left as it is if all entries are finite.
+        mark: float32, a scalar; left as it is if all entries are finite.
         one: 1.0 in the same form.
     """
     torch._amp_foreach_non_finite_check_and_unscale_(tensors, mark, one)
+
+
+def _entries(grad: Tensor) -> Tensor:
+    return grad._values() if grad.is_sparse else grad
 
 
 def describe_step(progress: Progress, batches: Sequence[Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hat.callbacks.base import Callback
+from hat.callbacks.plain_json import json_values
 from hat.data.sample import Batch, num_samples
 from hat.engine.scores import Scores
 
@@ -58,7 +59,7 @@ class PredictionWriter(Callback):
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.writing")
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(json_values(content), indent=1) + "\n", encoding="utf-8")
         os.replace(temporary, self.path)
 
     def _names_of(self, classes: Any) -> Any:

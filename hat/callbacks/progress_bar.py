@@ -46,14 +46,14 @@ class ProgressBar(Callback):
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
-                TextColumn("{task.completed}/{task.total}"),
+                TextColumn("{task.fields[count]}"),
                 TextColumn("{task.fields[text]}"),
                 console=self._console,
                 auto_refresh=False,  # a thread that draws would take time from training
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("", total=plan.steps_per_epoch, text="")
+            self._task = self._bar.add_task("", total=plan.steps_per_epoch, text="", count="")
 
     def on_epoch_begin(self, *, progress: Progress, plan: Plan, **kwargs: Any) -> None:
         if self._bar is not None and self._task is not None:
@@ -70,6 +70,7 @@ class ProgressBar(Callback):
             self._bar.update(
                 self._task,  # type: ignore[arg-type]
                 completed=progress.num_epoch_steps_done,
+                count=_of(progress.num_epoch_steps_done, plan.steps_per_epoch),
                 text=_format(self._shown),
                 refresh=True,
             )
@@ -119,6 +120,10 @@ class ProgressBar(Callback):
         of_steps = f"/{plan.num_steps}" if plan.num_steps else ""
         head = f"epoch {epoch}{of_epochs}  step {progress.num_steps_done}{of_steps}"
         return f"{head}  {_format(values)}"
+
+
+def _of(count: int, total: int | None) -> str:
+    return str(count) if total is None else f"{count}/{total}"
 
 
 def _format(values: dict[str, float]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hat.callbacks.base import Callback
+from hat.callbacks.plain_json import json_values
 from hat.engine.progress import Progress
 from hat.engine.scores import ScoreFeed, Scores
 
@@ -66,7 +67,7 @@ class RunLog(Callback):
             head = {"step": score.step, "epoch": progress.num_epochs_done}
             lines.setdefault(score.step, head)[name] = score.value
         for line in lines.values():
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(json.dumps(json_values(line)) + "\n")
         if lines:
             self._file.flush()
 
@@ -74,7 +75,9 @@ class RunLog(Callback):
         assert self.folder is not None
         path = self.folder / SCORES_NAME
         temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text(json.dumps(scores.summary(), indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(json_values(scores.summary()), indent=1) + "\n", encoding="utf-8"
+        )
         os.replace(temporary, path)
 
 

@@ -103,8 +103,9 @@ class StatsMonitor(Callback):
             scores.write(f"train/{name}", mean, step, higher_is_better=False)
         scores.write("train/lr", float(optimizer.param_groups[0]["lr"]), step)
         elapsed_s = now - self._clock_start
-        scores.write("train/samples_per_s", self._num_samples / elapsed_s, step)
-        scores.write("train/data_wait", self._data_wait_s / elapsed_s, step)
+        if self._num_samples:  # not when a run is resumed just before it writes
+            scores.write("train/samples_per_s", self._num_samples / elapsed_s, step)
+            scores.write("train/data_wait", self._data_wait_s / elapsed_s, step)
         begun_s, begun_steps = self._begun_at
         if plan.num_steps is not None and step > begun_steps:
             step_s = (now - begun_s) / (step - begun_steps)

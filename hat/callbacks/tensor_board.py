@@ -40,10 +40,9 @@ class TensorBoard(Callback):
             self.folder = run_dir / "tensorboard"
 
     def on_loop_begin(self, *, progress: Progress, scores: Scores, **kwargs: Any) -> None:
-        self._writer = self._make_writer(
-            str(self.folder),
-            purge_step=progress.num_steps_done + 1 if progress.num_steps_done else None,
-        )
+        # What an earlier run left of the steps that are done again is not shown.
+        step = progress.num_steps_done + 1
+        self._writer = self._make_writer(str(self.folder), purge_step=step)
         self._feed = ScoreFeed(scores)
 
     def on_step_end(self, **kwargs: Any) -> None:

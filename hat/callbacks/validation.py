@@ -9,6 +9,7 @@ from hat.callbacks.base import Callback
 from hat.callbacks.exponential_moving_average import ExponentialMovingAverage
 from hat.engine.progress import Progress, StepOutcome
 from hat.engine.scores import Scores
+from hat.engine.state import TrainingState
 
 
 class Evaluator(Protocol):
@@ -55,7 +56,19 @@ class Validation(Callback):
     def writes(self) -> list[str]:
         return list(self.predictor.score_names)
 
-    def check(self, *, model: nn.Module, **kwargs: Any) -> None:
+    def check(self, *, model: nn.Module, state: TrainingState | None, **kwargs: Any) -> None:
+        if self.weights is not None and state is not None:
+            others = list(state.callbacks.values())
+            if self.weights not in others:
+                raise ValueError(
+                    "Validation: the averaged weights to validate with are not among the callbacks"
+                )
+            if others.index(self.weights) > others.index(self):
+                name = type(self.weights).__name__
+                raise ValueError(
+                    f"Validation would use averaged weights that are a step old: list {name} "
+                    "before Validation"
+                )
         if self.predictor.model is not model:
             raise ValueError(
                 "Validation: the predictor has another model than the trainer; in a config, "

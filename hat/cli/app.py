@@ -90,7 +90,7 @@ def predict(
     checkpoint: CheckpointOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The JSON file; by default predictions.json beside the config."),
+        typer.Option(help="The JSON file; by default predictions.json in the run, or here."),
     ] = None,
 ) -> int:
     """Write what a trained model says of pictures, as JSON."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hat.config.errors import ConfigError, Location, Mistake
-from hat.config.record import import_path
+from hat.config.record import count_uses, import_path
 from hat.config.source import load
 from hat.registry import KINDS, describe, did_you_mean, dotted_path, names
 
@@ -41,11 +41,12 @@ def print_parts(kind: str | None) -> int:
 def print_config(path: Path, overrides: list[str]) -> int:
     """Print a config after overrides, as Python that would make it."""
     values = load(path, overrides).values
-    printer = _Printer(values)
-    lines = [f"{name} = {printer.source(value, name)}" for name, value in values.items()]
+    printer = _Printer(count_uses(values))
+    for name, value in values.items():
+        printer.add(name, value)
     for module in sorted(printer.modules):
         print(f"import {module}")
-    print("\n".join(lines))
+    print("\n".join(printer.statements))
     return 0
 
 
@@ -71,32 +72,38 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(item, f"{path}[{number}]")
     else:
         is_type = path.rpartition(".")[2] == "type"  # a class and its path are the same there
-        yield path, _Printer({}).item("type" if is_type else None, value)
+        yield path, _Printer().item("type" if is_type else None, value)
 
 
 class _Printer:
     """Writes values as Python source that gives the same values, as shared as they were.
 
-    What stands in several places is written under a name of its own and named after that.
+    A dict that stands in several places is written once, under a name, before its first use.
     """
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, counts: dict[int, int] | None = None) -> None:
+        self.counts = counts or {}
         self.modules: set[str] = set()
-        self.names = {id(value): name for name, value in values.items() if isinstance(value, dict)}
-        self.written: set[str] = set()
+        self.names: dict[int, str] = {}  # of dicts that are written
+        self.statements: list[str] = []
 
-    def source(self, value: Any, name: str = "", indent: int = 0) -> str:
+    def add(self, name: str, value: Any) -> None:
+        """Assign a value to a name."""
+        is_new = isinstance(value, dict) and id(value) not in self.names
+        text = self._dict(value, 0) if is_new else self.source(value)
+        self.statements.append(f"{name} = {text}")
+        if is_new:
+            self.names[id(value)] = name
+
+    def source(self, value: Any, indent: int = 0) -> str:
         """A value as Python source, one item a line where it would be long."""
         if isinstance(value, dict):
-            shared = self.names.get(id(value), name)
-            if shared != name and shared in self.written:
-                return shared
-            text = self._dict(value, indent)
-            self.written.add(name)
-            return text
+            if self.counts.get(id(value), 1) > 1 and id(value) not in self.names:
+                self.add(f"_shared_{len(self.names)}", value)
+            return self.names.get(id(value)) or self._dict(value, indent)
         if isinstance(value, list | tuple):
             opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
-            parts = [self.source(item, indent=indent + 1) for item in value]
+            parts = [self.source(item, indent + 1) for item in value]
             closing = ",)" if isinstance(value, tuple) and len(value) == 1 else closing
             return _wrapped(opening, parts, closing, indent)
         if isinstance(value, float) and not math.isfinite(value):
@@ -117,15 +124,17 @@ class _Printer:
     def item(self, key: Any, item: Any, indent: int = 0) -> str:
         """The value of one key of a dict; under `type` a class is written by its path."""
         is_import_path = key == "type" and not isinstance(item, str) and callable(item)
-        return repr(dotted_path(item)) if is_import_path else self.source(item, indent=indent)
+        return repr(dotted_path(item)) if is_import_path else self.source(item, indent)
 
     def _object(self, value: Any) -> str:
         path = import_path(value)
         if path is None:
             return repr(value)
         parts = path.split(".")
-        while not _is_module(".".join(parts)):
+        while parts and not _is_module(".".join(parts)):
             parts.pop()
+        if not parts:  # of the config itself: `hat train` will refuse it
+            return repr(value)
         self.modules.add(".".join(parts))
         return path
 

@@ -70,14 +70,26 @@ def load_record(path: Path) -> Config:
     return Config(file, values, where, overrides, name)
 
 
+def count_uses(values: Any) -> dict[int, int]:
+    """In how many places each dict inside a value stands, by its id."""
+    counts: dict[int, int] = {}
+    left = [values]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            counts[id(value)] = counts.get(id(value), 0) + 1
+            left += value.values() if counts[id(value)] == 1 else []
+        elif isinstance(value, list | tuple):
+            left += value
+    return counts
+
+
 class _Encoder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.mistakes: list[Mistake] = []
-        self.counts: dict[int, int] = {}  # ids of dicts that the config keeps alive
+        self.counts = count_uses(config.values)
         self.numbers: dict[int, int] = {}
-        for value in config.values.values():
-            self._count(value)
 
     def encode(self, value: Any, path: str, where: Location) -> Any:
         if value is None or isinstance(value, bool | int | str):
@@ -92,16 +104,6 @@ class _Encoder:
         if isinstance(value, Path):
             return {"$path": str(value)}
         return self._encode_object(value, path, where)
-
-    def _count(self, value: Any) -> None:
-        if isinstance(value, dict):
-            self.counts[id(value)] = self.counts.get(id(value), 0) + 1
-            if self.counts[id(value)] == 1:
-                for item in value.values():
-                    self._count(item)
-        elif isinstance(value, list | tuple):
-            for item in value:
-                self._count(item)
 
     def _encode_shared(self, value: dict[Any, Any], path: str, where: Location) -> Any:
         if self.counts[id(value)] == 1:

@@ -124,6 +124,8 @@ def type_name(annotation: Any) -> str:
         return "one of " + ", ".join(map(repr, get_args(annotation)))
     if annotation is type(None):
         return "None"
+    if annotation is Any:
+        return "anything"
     if get_origin(annotation) is not None:
         return str(annotation).replace("typing.", "").replace("collections.abc.", "")
     if inspect.isclass(annotation):

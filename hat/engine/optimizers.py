@@ -61,6 +61,8 @@ def group_parameters(
             raise ValueError(f"param_groups[{number}] has no 'match': the names it is for")
         patterns = options.pop("match")
         patterns = [patterns] if isinstance(patterns, str) else patterns
+        if not patterns:
+            raise ValueError(f"param_groups[{number}]: 'match' is empty")
         try:
             names = _names(model, list(parameters), patterns)
         except ValueError as error:
@@ -76,16 +78,19 @@ def _names(model: nn.Module, names: list[str], patterns: Sequence[str]) -> list[
     chosen: set[str] = set()
     for pattern in patterns:
         if pattern == "norm":
-            chosen |= {
+            found = {
                 f"{module_name}.{name}" if module_name else name
                 for module_name, module in model.named_modules()
                 if isinstance(module, _NORMS)
                 for name, _ in module.named_parameters(recurse=False)
             }
         elif pattern == "bias":
-            chosen |= {name for name in names if name.split(".")[-1] == "bias"}
+            found = {name for name in names if name.split(".")[-1] == "bias"}
         else:
-            chosen |= set(matching_names(names, pattern))
+            found = set(matching_names(names, pattern))
+        if not found:
+            raise ValueError(f"the model has no parameters that '{pattern}' stands for")
+        chosen |= found
     return [name for name in names if name in chosen]
 
 

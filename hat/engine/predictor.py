@@ -13,6 +13,7 @@ from hat.callbacks.base import Callback
 from hat.callbacks.loss_average import LossAverage
 from hat.callbacks.metric_updater import MetricUpdater
 from hat.engine.loop import Loop
+from hat.engine.processors.batch_processor import Precision
 from hat.engine.processors.inference import InferenceProcessor
 from hat.engine.processors.inputs import InputPreparation
 from hat.engine.progress import Plan, Progress
@@ -49,7 +50,7 @@ class Predictor(Loop):
         *,
         callbacks: Sequence[Callback] = (),
         normalize: Callable[[Tensor], Tensor] | None = None,
-        precision: str = "fp32",
+        precision: Precision = "fp32",
         device: str | torch.device | None = None,
         channels_last: bool = False,
         where: str = "val",

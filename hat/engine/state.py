@@ -40,6 +40,20 @@ class TrainingState:
             f"{position}.{type(callback).__name__}": callback
             for position, callback in enumerate(callbacks)
         }
+        averagers = [
+            name
+            for name, callback in self.callbacks.items()
+            if type(callback).averaged_weights is not Callback.averaged_weights
+        ]
+        if len(averagers) > 1:
+            raise ValueError(f"a run can average its weights once, got {', '.join(averagers)}")
+
+    def _names_with_state(self) -> list[str]:
+        return [
+            name
+            for name, callback in self.callbacks.items()
+            if type(callback).state_dict is not Callback.state_dict
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """Weights under `model` and, where a callback averages them, `ema`; all else by part.
@@ -50,15 +64,14 @@ class TrainingState:
         return {
             "model": self.model.state_dict(),
             **({"ema": averages[0]} if averages else {}),
+            "optimizer_class": type(self.optimizer).__name__,
             "optimizer": self.optimizer.state_dict(),
             "processor": self.processor.state_dict(),
             "progress": self.progress.state_dict(),
             "seed": self.plan.seed,
             "scores": self.scores.state_dict(),
             "callbacks": {
-                name: state
-                for name, callback in self.callbacks.items()
-                if (state := callback.state_dict())
+                name: self.callbacks[name].state_dict() for name in self._names_with_state()
             },
             "random": random_state_dict(),
         }
@@ -89,11 +102,17 @@ class TrainingState:
                 f"the checkpoint is of a run with seed {state['seed']}, this one has seed "
                 f"{self.plan.seed}: the order of the samples would change in the middle"
             )
-        unknown = [name for name in state["callbacks"] if name not in self.callbacks]
-        if unknown:
+        names, saved_names = self._names_with_state(), list(state["callbacks"])
+        if set(names) != set(saved_names):
             raise ValueError(
-                f"the checkpoint has the state of {unknown}, this run has callbacks "
-                f"{list(self.callbacks)}: resume with the callbacks it was saved with"
+                f"the checkpoint has the state of callbacks {saved_names}, this run has {names}: "
+                "resume with the callbacks it was saved with"
+            )
+        optimizer = type(self.optimizer).__name__
+        if state["optimizer_class"] != optimizer:
+            raise ValueError(
+                f"the checkpoint has the state of the optimizer {state['optimizer_class']}, this "
+                f"run has {optimizer}"
             )
         own, saved = self.model.state_dict(), state["model"]
         wrong = sorted({n for n in {*own, *saved} if n not in own or n not in saved})

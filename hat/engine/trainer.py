@@ -10,7 +10,7 @@ from torch import nn
 
 from hat.callbacks.base import Callback
 from hat.callbacks.checkpoint import Checkpoint
-from hat.callbacks.checks import check_order, check_state_order
+from hat.callbacks.checks import check_order, check_state_order, collect_hooks
 from hat.callbacks.nan_guard import NanGuard
 from hat.callbacks.run_log import RunLog
 from hat.config.given import Given
@@ -94,9 +94,10 @@ class Trainer(Loop):
         if hasattr(data_loader, "seed"):
             data_loader.seed = seed
         run_dir = None if run_dir is None else Path(run_dir)
-        callbacks = with_defaults(callbacks, nan_guard, has_run_dir=run_dir is not None)
+        collect_hooks(callbacks)  # complaints count the callbacks as the caller listed them
         check_order(callbacks)
         check_state_order(callbacks, Checkpoint)
+        callbacks = with_defaults(callbacks, nan_guard, has_run_dir=run_dir is not None)
         progress, scores = Progress(), Scores()
         state = TrainingState(model, optimizer, processor, progress, plan, scores, callbacks)
         self.state = state
@@ -150,11 +151,19 @@ def make_plan(
     length = {"epoch": num_epochs, "step": num_steps}[stop_by]
     if length is None or length < 0:
         raise ValueError(f"stop_by='{stop_by}' needs num_{stop_by}s of at least 0, got {length}")
-    steps_per_epoch = len(data_loader) if hasattr(data_loader, "__len__") else None
+    steps_per_epoch = _length(data_loader)
     if stop_by == "step":
         return Plan("step", None, num_steps, steps_per_epoch, seed)
     total = steps_per_epoch * length if steps_per_epoch is not None else None
     return Plan("epoch", num_epochs, total, steps_per_epoch, seed)
+
+
+def _length(data_loader: Any) -> int | None:
+    """Steps in an epoch; None where nobody can tell before it is over."""
+    try:
+        return len(data_loader)
+    except TypeError:  # no `__len__`, or torch's loader over an iterable data set
+        return None
 
 
 def with_defaults(

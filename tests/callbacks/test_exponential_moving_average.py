@@ -170,7 +170,7 @@ def test_validation_with_an_average_that_is_no_callback_is_refused():
     predictor = Predictor(model, DataLoader(Points(), batch_size=10))
     validation = Validation(predictor, weights=ExponentialMovingAverage())
     with pytest.raises(ValueError, match="callbacks"):
-        make_trainer(model=model, callbacks=[validation]).fit()
+        make_trainer(model=model, callbacks=[validation])
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 2.0])

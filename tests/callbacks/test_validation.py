@@ -142,10 +142,9 @@ def test_an_average_listed_behind_validation_is_refused():
     # It would be one step old.
     model = TinyModel()
     average = ExponentialMovingAverage(0.5)
+    callbacks = [Validation(Evaluator(model), weights=average), average]
     with pytest.raises(ValueError, match="list ExponentialMovingAverage before Validation"):
-        make_trainer(
-            model=model, callbacks=[Validation(Evaluator(model), weights=average), average]
-        ).fit()
+        make_trainer(model=model, callbacks=callbacks)
 
 
 def test_training_goes_on_in_training_mode():
@@ -163,9 +162,8 @@ def test_training_goes_on_in_training_mode():
 
 
 def test_another_model_is_refused():
-    trainer = make_trainer(callbacks=[Validation(Evaluator(TinyModel()))])
     with pytest.raises(ValueError, match="the predictor has another model than the trainer"):
-        trainer.fit()
+        make_trainer(callbacks=[Validation(Evaluator(TinyModel()))])
 
 
 def test_a_resumed_run_is_validated_at_the_same_steps(tmp_path):

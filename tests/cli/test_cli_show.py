@@ -78,6 +78,41 @@ def test_what_show_prints_shares_what_the_config_shares():
     assert values["float_trainer"]["model"] is values["float_predictor"]["model"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = dict(x=1)\nb = a\n",
+        "b = dict(x=1)\na = b\n",
+        "a = dict(x=1)\nb = [a][0]\nc = dict(a=a, b=b)\n",
+    ],
+)
+def test_two_names_of_one_dict_are_shown_as_such(write, text):
+    write("config.py", text)
+    values = shown_values("config.py")
+    assert values["a"] is values["b"]
+
+
+def test_a_dict_shared_under_a_private_name_is_shown_as_shared(write):
+    write("config.py", "_part = dict(x=1)\na = dict(part=_part)\nb = [_part, dict(c=_part)]\n")
+    values = shown_values("config.py")
+    assert values == {"a": {"part": {"x": 1}}, "b": [{"x": 1}, {"c": {"x": 1}}]}
+    assert values["a"]["part"] is values["b"][0] is values["b"][1]["c"]
+
+
+def test_a_dict_that_gets_its_name_after_its_use_is_shown_as_shared(write):
+    write("config.py", "a = dict(part=dict(x=1))\npart = a['part']\n")
+    values = shown_values("config.py")
+    assert values["a"]["part"] is values["part"]
+
+
+@pytest.mark.parametrize("text", ["lambda: 1", "Local", "object()", "dict(type=Local)"])
+def test_show_survives_what_cannot_be_written_as_python(write, text):
+    write("deep/its own.py", f"class Local: ...\na = dict(x={text})\n")
+    done = run_hat("config", "show", "deep/its own.py")
+    assert done.code in (0, 2)
+    assert "Traceback" not in done.err
+
+
 def test_what_show_prints_can_be_trained(points_run):
     Path("points_config.py").write_text(run_hat("config", "show", POINTS).out)
     run_hat("train", "points_config.py", "--out", "run")

@@ -151,8 +151,9 @@ class OneCycleLr(Schedule):
         start = 1 / self.div_factor
         peak_at = self.pct_start * total - 1
         if done <= peak_at:
-            return _cosine(start, 1.0, done / peak_at)
-        return _cosine(1.0, start / self.final_div_factor, (done - peak_at) / (total - 1 - peak_at))
+            return _cosine(start, 1.0, done / peak_at if peak_at else 1.0)
+        share = min(1.0, (done - peak_at) / (total - 1 - peak_at))
+        return _cosine(1.0, start / self.final_div_factor, share)
 
 
 @dataclass(frozen=True)

@@ -95,18 +95,16 @@ class DataLoader:
             short = f" fewer than one batch of {batch_size} with drop_last" if drop_last else ""
             raise ValueError(f"the data set has {len(dataset)} samples:{short or ' it is empty'}")
         self._keys = _StepKeys(self)
-        self._torch_loader = torch.utils.data.DataLoader(
-            _KeyedSamples(dataset),
-            batch_sampler=self._keys,
+        self._num_open = 0
+        self._options: dict[str, Any] = dict(
             collate_fn=StackCollate() if collate is None else collate,
             num_workers=num_workers,
             prefetch_factor=prefetch_factor if num_workers else None,
-            persistent_workers=num_workers > 0,
             timeout=timeout_s if num_workers else 0,
             pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
             worker_init_fn=_ignore_interrupts,
-            generator=torch.Generator(),  # its own: torch's default would draw from the global one
         )
+        self._torch_loader = self._make_torch_loader(self._keys, persistent=num_workers > 0)
 
     def __len__(self) -> int:
         """Steps in an epoch."""
@@ -129,18 +127,40 @@ class DataLoader:
         for step in range(start, len(self)):
             yield [next(batches) for _ in self._keys.batch_bounds(step)]
 
+    def _make_torch_loader(
+        self, keys: "_StepKeys", persistent: bool
+    ) -> "torch.utils.data.DataLoader[Any]":
+        return torch.utils.data.DataLoader(
+            _KeyedSamples(self.dataset),
+            batch_sampler=keys,
+            persistent_workers=persistent,
+            generator=torch.Generator(),  # its own: torch's default would draw from the global one
+            **self._options,
+        )
+
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        self._keys.epoch, self._keys.start = epoch, start
-        if self._torch_loader.num_workers:
+        keys, loader = self._keys, self._torch_loader
+        if self._num_open:  # validation on the training data, say: workers of its own
+            keys = _StepKeys(self)
+            loader = self._make_torch_loader(keys, persistent=False)
+        keys.epoch, keys.start = epoch, start
+        self._num_open += 1
+        try:
+            yield from self._batches_of(loader)
+        finally:
+            self._num_open -= 1
+
+    def _batches_of(self, loader: "torch.utils.data.DataLoader[Any]") -> Iterator[Batch]:
+        if loader.num_workers:
             try:
-                yield from self._torch_loader
+                yield from loader
             except SampleError as error:  # torch puts the worker's whole traceback into the text
                 text = re.split(r"^[\w.]+\.SampleError: ", str(error), flags=re.MULTILINE)[-1]
                 raise SampleError(text.rstrip()) from error.with_traceback(None)
             return
         # Samples made in this process seed its generators; the caller must not notice.
         with preserved_random_state():
-            iterator = iter(self._torch_loader)
+            iterator = iter(loader)
         while True:
             with preserved_random_state():
                 batch = next(iterator, None)

@@ -16,7 +16,8 @@ class InputPreparation:
     Args:
         normalize: Called with a uint8 `img` (N, 3, H, W).
         batch_transforms: Transforms of `torchvision.transforms.v2` over whole batches,
-            such as `MixUp`; they see `img` and `label`, and change both together.
+            such as `MixUp`; they see the normalised `img` and `label`, and change both
+            together.
         device: Where to.
         channels_last: Store `img` with channels innermost, as fast convolutions like it.
     """
@@ -45,11 +46,12 @@ class InputPreparation:
         img = batch.get("img") if isinstance(batch, dict) else None
         if img is None:
             return batch
-        batch = dict(batch)
+        batch = dict(batch, img=img.as_subclass(torch.Tensor))
+        if img.dtype == torch.uint8:
+            batch["img"] = self.normalize(batch["img"])
         for transform in self.batch_transforms:
             batch |= transform(_picture_part(batch))
-        if batch["img"].dtype == torch.uint8:
-            batch["img"] = self.normalize(batch["img"].as_subclass(torch.Tensor))
+            batch["img"] = batch["img"].as_subclass(torch.Tensor)
         if self.channels_last:
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
         return batch
