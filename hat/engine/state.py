@@ -103,10 +103,17 @@ class TrainingState:
                 f"{self.plan.seed}: the order of the samples would change in the middle"
             )
         names, saved_names = self._names_with_state(), list(state["callbacks"])
-        if set(names) != set(saved_names):
+        unknown = [name for name in saved_names if name not in names]
+        if unknown:
             raise ValueError(
-                f"the checkpoint has the state of callbacks {saved_names}, this run has {names}: "
-                "resume with the callbacks it was saved with"
+                f"the checkpoint has the state of {unknown}, this run has callbacks "
+                f"{list(self.callbacks)}: resume with the callbacks it was saved with"
+            )
+        fresh = [name for name in names if name not in saved_names]
+        if fresh:
+            raise ValueError(
+                f"the checkpoint has no state of {fresh}, which this run has: resume with the "
+                "callbacks it was saved with"
             )
         optimizer = type(self.optimizer).__name__
         if state["optimizer_class"] != optimizer:

@@ -182,6 +182,13 @@ def test_the_best_is_saved_off_schedule_at_the_end_of_an_epoch(tmp_path):
     assert epochs(tmp_path) == [2, 6]
 
 
+def test_a_value_below_the_best_is_not_saved_off_schedule(tmp_path):
+    # The best, 9, is saved because it is time, and so must be remembered as 1 is.
+    checkpoint = Checkpoint(every=2, folder=tmp_path, keep_last=9, best="acc")
+    fit(Score(1, 9, 5, 4, 3, 2), checkpoint, num_epochs=6)
+    assert epochs(tmp_path) == [1, 2, 4, 6]
+
+
 def test_the_best_is_saved_off_schedule_after_a_step(tmp_path):
     checkpoint = Checkpoint(every=3, folder=tmp_path, keep_last=1, best="acc")
     fit(Score(1, 2, 9, 3, 4, 5, 6, 7, by="step"), checkpoint)

@@ -310,7 +310,7 @@ def test_resuming_without_a_callback_that_had_state_is_refused(saved):
     trainer = make_trainer(
         callbacks=[StatsMonitor(), Checkpoint(resume=saved, folder=saved.parent)]
     )
-    with pytest.raises(ValueError, match=r"state of \['2\.MetricUpdater'\], this run has callback"):
+    with pytest.raises(ValueError, match=r"2\.MetricUpdater.*this run has"):
         trainer.fit()
 
 
