@@ -190,6 +190,14 @@ def score_of(checkpoint: Checkpoint, score: str) -> tuple[float] | None:
     return (float(last["value"]),) if is_fresh and last["value"] == last["value"] else None
 
 
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint so that no half of it is ever seen."""
+    hidden = path.with_name(f"{_TEMPORARY}removed-{path.name}")
+    shutil.rmtree(hidden, ignore_errors=True)
+    path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Clear away what a writer that was killed left under a temporary name."""
     for path in folder.glob(f"{_REPLACED}*"):

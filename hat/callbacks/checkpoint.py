@@ -1,7 +1,6 @@
 """Saves the whole state of a run, and takes it up again."""
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,7 +112,8 @@ class Checkpoint(Callback):
         if self.by == "epoch" and self.best is None:
             return
         is_due = self.by == "step" and progress.num_steps_done % self.every == 0
-        if outcome.is_committed and (is_due or self._is_best(progress, scores)):
+        is_best = self._is_best(progress, scores)  # it remembers: ask even if it is time anyway
+        if outcome.is_committed and (is_due or is_best):
             self._save(progress, scores, state, data_loader)
 
     def on_epoch_end(
@@ -126,7 +126,8 @@ class Checkpoint(Callback):
         **kwargs: Any,
     ) -> None:
         is_due = self.by == "epoch" and progress.num_epochs_done % self.every == 0
-        if progress.is_between_epochs and (is_due or self._is_best(progress, scores)):
+        is_best = self._is_best(progress, scores)
+        if progress.is_between_epochs and (is_due or is_best):
             self._save(progress, scores, state, data_loader)
 
     def on_loop_end(
@@ -231,7 +232,7 @@ class Checkpoint(Callback):
             kept |= {best.path} if best is not None else set()
         for checkpoint in found:
             if checkpoint.path not in kept:
-                shutil.rmtree(checkpoint.path)
+                store.remove_checkpoint(checkpoint.path)
 
 
 def _class_names(data_loader: Any) -> list[str] | None:

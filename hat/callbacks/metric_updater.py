@@ -17,7 +17,8 @@ class MetricUpdater(Callback):
 
     Args:
         metrics: Each has a `name` and `update(batch, preds)`, as those in `hat.metrics`.
-            A metric may compute one value, or a dict of names to values.
+            A metric may compute one value, or a dict of names to values; it then says which
+            in `score_names`.
         where: The scores are called `<where>/<name>`.
 
     Raises:
@@ -32,7 +33,11 @@ class MetricUpdater(Callback):
             raise ValueError(f"metrics need different names, got {names}: set name=")
 
     def writes(self) -> list[str]:
-        return [f"{self.where}/{name}" for name in self.metrics]
+        return [
+            f"{self.where}/{key}"
+            for name, metric in self.metrics.items()
+            for key in getattr(metric, "score_names", [name])
+        ]
 
     def move_to(self, device: torch.device) -> None:
         """Count on a device, where the predictions are."""

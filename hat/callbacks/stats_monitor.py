@@ -46,7 +46,8 @@ class StatsMonitor(Callback):
         self._begun_at = (perf_counter(), progress.num_steps_done)
 
     def on_step_begin(self, *, data_wait_s: float, **kwargs: Any) -> None:
-        self._data_wait_s += data_wait_s
+        self._step_wait_s = data_wait_s
+        self._step_begun_s = perf_counter() - data_wait_s
 
     def on_step_end(
         self,
@@ -62,6 +63,9 @@ class StatsMonitor(Callback):
         if outcome.skip_reason is not None:
             return
         self._outcomes.append(outcome)
+        # Summed over steps: validation and saving in between are no part of the speed.
+        self._elapsed_s += perf_counter() - self._step_begun_s
+        self._data_wait_s += self._step_wait_s
         for batch in batches:
             self._num_samples += num_samples(batch)
         if len(self._outcomes) >= self.interval_steps:
@@ -78,9 +82,6 @@ class StatsMonitor(Callback):
     ) -> None:
         if progress.is_between_epochs and self._outcomes:
             self._write(optimizer, progress, plan, scores)
-
-    def on_epoch_begin(self, **kwargs: Any) -> None:
-        self._restart_clock()  # validation and saving are no part of the speed of training
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -102,10 +103,9 @@ class StatsMonitor(Callback):
             mean = torch.stack(losses).double().mean().item()
             scores.write(f"train/{name}", mean, step, higher_is_better=False)
         scores.write("train/lr", float(optimizer.param_groups[0]["lr"]), step)
-        elapsed_s = now - self._clock_start
         if self._num_samples:  # not when a run is resumed just before it writes
-            scores.write("train/samples_per_s", self._num_samples / elapsed_s, step)
-            scores.write("train/data_wait", self._data_wait_s / elapsed_s, step)
+            scores.write("train/samples_per_s", self._num_samples / self._elapsed_s, step)
+            scores.write("train/data_wait", self._data_wait_s / self._elapsed_s, step)
         begun_s, begun_steps = self._begun_at
         if plan.num_steps is not None and step > begun_steps:
             step_s = (now - begun_s) / (step - begun_steps)
@@ -128,7 +128,7 @@ class StatsMonitor(Callback):
         return collected
 
     def _restart_clock(self) -> None:
-        self._clock_start = perf_counter()
+        self._elapsed_s = 0.0
         self._num_samples = 0
         self._data_wait_s = 0.0
 

@@ -24,7 +24,7 @@ class Evaluator(Protocol):
 
 
 class Validation(Callback):
-    """Runs a predictor every few epochs or steps and at the end, and writes its scores.
+    """Runs a predictor every few epochs or steps, and at the planned end; writes its scores.
 
     Args:
         predictor: On the model that is trained; in a config, give both the same dict.

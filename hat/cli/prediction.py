@@ -8,6 +8,7 @@ from typing import Any
 from hat.config.build import Builder
 from hat.config.check import check
 from hat.config.errors import ConfigError, Location, Mistake
+from hat.config.record import FILE_NAME
 from hat.config.source import Config, load
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ def _choose_checkpoint(path: Path, checkpoint: str | None) -> Path | None:
     if checkpoint not in (None, "best", "last"):
         if not Path(str(checkpoint)).exists():
             raise _refusal(path, f"{checkpoint}: no such checkpoint")
+        if (Path(str(checkpoint)) / FILE_NAME).exists():
+            raise _refusal(path, f"{checkpoint} is a run's folder: give it in place of the config")
         return Path(str(checkpoint))
     if not path.is_dir():
         raise _refusal(

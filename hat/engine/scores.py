@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from hat.registry import did_you_mean
@@ -140,9 +141,13 @@ class ScoreFeed:
         """Names and values that are new, in the order of writing."""
         if self.scores.num_written == self._num_seen:
             return []
-        new = [(name, score) for n, name, score in self.scores._newest if n > self._num_seen]
+        newest = reversed(self.scores._newest)
+        new = [(name, score) for _, name, score in takewhile(self._is_new, newest)]
         self._num_seen = self.scores.num_written
-        return new
+        return new[::-1]
+
+    def _is_new(self, written: tuple[int, str, Score]) -> bool:
+        return written[0] > self._num_seen
 
 
 def is_better(value: float, best: float | None, higher_is_better: bool) -> bool:

@@ -6,8 +6,13 @@ import numpy as np
 import torch
 
 from hat.data.sample import KEYS, Batch, Sample
+from hat.errors import HatError
 
 _NUMBER = bool | int | float | np.number | np.bool_
+
+
+class BatchError(HatError, ValueError):
+    """Samples that do not make a batch."""
 
 
 class StackCollate:
@@ -17,8 +22,9 @@ class StackCollate:
     keys tensors are stacked, numbers become one tensor, anything else a list.
 
     Raises:
-        ValueError: When called, if samples have different keys, or tensors of one key
-            differ in shape; the message names the samples.
+        BatchError: When called, if samples have different keys, or tensors of one key
+            differ in shape; the message names the samples. It is a ValueError.
+        TypeError: When called, if a sample is no dict.
     """
 
     def __call__(self, samples: list[Sample]) -> Batch:
@@ -30,7 +36,7 @@ class StackCollate:
         keys = samples[0].keys()
         for sample in samples:
             if sample.keys() != keys:
-                raise ValueError(
+                raise BatchError(
                     f"samples of one batch have different keys: {_name(samples[0])} has "
                     f"{sorted(keys)}, {_name(sample)} has {sorted(sample)}"
                 )
@@ -48,7 +54,7 @@ def _pack(key: str, samples: list[Sample]) -> Any:
     if isinstance(first, torch.Tensor):
         for sample, value in zip(samples, values, strict=True):
             if value.shape != first.shape:
-                raise ValueError(
+                raise BatchError(
                     f"'{key}' of {_name(samples[0])} has shape {tuple(first.shape)}, of "
                     f"{_name(sample)} {tuple(value.shape)}: resize or crop them to one shape"
                 )
