@@ -209,7 +209,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {os.cpu_count()} cores, 1 thread, {arguments.rounds} rounds")
     measure("bare", mlp, mlp_batch(), False, arguments.steps, arguments.rounds)
     measure("full", mlp, mlp_batch(), True, arguments.steps, arguments.rounds)
-    measure("cnn", cnn, cnn_batch(), True, max(20, arguments.steps // 20), arguments.rounds)
+    measure("cnn", cnn, cnn_batch(), True, max(20, arguments.steps // 10), arguments.rounds)
 
 
 if __name__ == "__main__":
