@@ -201,7 +201,7 @@ def _ids(batch: Any) -> list[Any]:
 
 
 def _values(outcome: StepOutcome, parameters: Sequence[nn.Parameter]) -> str:
-    grads = [p.grad for p in parameters if p.grad is not None]
+    grads = [_entries(p.grad) for p in parameters if p.grad is not None]
     losses = ", ".join(f"{name} {value.item():g}" for name, value in outcome.losses.items())
     norm = f", gradient norm {torch.nn.utils.get_total_norm(grads).item():g}" if grads else ""
     return f"not finite: loss {losses}{norm}"

@@ -45,7 +45,7 @@ class ProgressBar(Callback):
         if self._console.is_terminal:
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=16),
                 TextColumn("{task.fields[count]}"),
                 TextColumn("{task.fields[text]}"),
                 console=self._console,
@@ -71,7 +71,7 @@ class ProgressBar(Callback):
                 self._task,  # type: ignore[arg-type]
                 completed=progress.num_epoch_steps_done,
                 count=_of(progress.num_epoch_steps_done, plan.steps_per_epoch),
-                text=_format(self._shown),
+                text=_short(self._shown),
                 refresh=True,
             )
 
@@ -128,6 +128,16 @@ def _of(count: int, total: int | None) -> str:
 
 def _format(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {_value(name, value)}" for name, value in sorted(values.items()))
+
+
+def _short(values: dict[str, float]) -> str:
+    """What fits beside a bar on a terminal of 80 columns."""
+    parts = [
+        f"{name.removeprefix('train/').removesuffix('_s')} {_value(name, values[name])}"
+        for name in _ON_BAR
+        if name in values
+    ]
+    return " ".join(parts).replace("samples_per", "img/s").replace("data_wait", "wait")
 
 
 def _value(name: str, value: float) -> str:

@@ -140,7 +140,7 @@ def test_on_a_terminal_each_epoch_leaves_a_line():
 
 def test_on_a_terminal_the_bar_shows_the_scores_of_training():
     text = shown(terminal(), StatsMonitor(1), num_epochs=1)
-    assert re.search(r"4/4 train/data_wait \d+%  train/eta_s 0:00  train/loss 0\.\d+", text)
+    assert re.search(r"4/4 loss 0\.\d+ lr 0\.1 img/s \d+ wait \d+% eta 0:00", text)
 
 
 def test_the_bar_moves_no_more_often_than_it_may():
