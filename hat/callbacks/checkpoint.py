@@ -109,11 +109,11 @@ class Checkpoint(Callback):
         outcome: StepOutcome,
         **kwargs: Any,
     ) -> None:
-        if self.by == "epoch" and self.best is None:
+        if not outcome.is_committed or (self.by == "epoch" and self.best is None):
             return
         is_due = self.by == "step" and progress.num_steps_done % self.every == 0
         is_best = self._is_best(progress, scores)  # it remembers: ask even if it is time anyway
-        if outcome.is_committed and (is_due or is_best):
+        if is_due or is_best:
             self._save(progress, scores, state, data_loader)
 
     def on_epoch_end(
@@ -125,9 +125,11 @@ class Checkpoint(Callback):
         data_loader: Any,
         **kwargs: Any,
     ) -> None:
+        if not progress.is_between_epochs:
+            return
         is_due = self.by == "epoch" and progress.num_epochs_done % self.every == 0
         is_best = self._is_best(progress, scores)
-        if progress.is_between_epochs and (is_due or is_best):
+        if is_due or is_best:
             self._save(progress, scores, state, data_loader)
 
     def on_loop_end(

@@ -93,6 +93,8 @@ def _checkpoint_of_run(run: Path, which: str | None) -> Path:
     if which == "last" or best is None:
         return newest.path
     found = store.best_checkpoint(folder, best["score"], best["higher_is_better"])
+    if found is None and which == "best":
+        raise _refusal(run, f"no checkpoint of this run was saved with a value of {best['score']}")
     return newest.path if found is None else found.path
 
 

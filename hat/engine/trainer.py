@@ -101,6 +101,7 @@ class Trainer(Loop):
         progress, scores = Progress(), Scores()
         state = TrainingState(model, optimizer, processor, progress, plan, scores, callbacks)
         self.state = state
+        self.device = device
         super().__init__(
             model,
             data_loader,
@@ -122,7 +123,7 @@ class Trainer(Loop):
             The scores that callbacks wrote.
         """
         order = ", ".join(type(callback).__name__ for callback in self.callbacks)
-        logger.info("callbacks, in order: %s", order or "none")
+        logger.info("training on %s; callbacks, in order: %s", self.device, order or "none")
         self.model.train()
         return super().fit()
 
