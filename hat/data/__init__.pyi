@@ -10,4 +10,5 @@ from .samplers.sampler import Sampler as Sampler
 from .samplers.sequential import SequentialSampler as SequentialSampler
 from .samplers.shuffled import ShuffledSampler as ShuffledSampler
 from .transforms.compose import Compose as Compose
+from .transforms.mixing import MixingTransform as MixingTransform
 from .transforms.normalize import Normalize as Normalize

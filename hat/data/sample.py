@@ -16,22 +16,54 @@ class Key:
         sample: Type, dtype and shape in one sample.
         batch: The same in a batch of N samples.
         is_ragged: Whether samples may differ in shape, so that a batch holds a list.
+        is_per_object: Whether its rows are those of `gt_bboxes`: what drops a box drops
+            its row here too.
     """
 
     sample: str
     batch: str
     is_ragged: bool = False
+    is_per_object: bool = False
 
 
-#: Boxes are XYXY in pixels of `img`, right and bottom exclusive; classes start at 0;
-#: pixels of `gt_seg` that are 255 are not labelled.
+def _per_object(sample: str, batch: str) -> Key:
+    return Key(sample, f"list of N, {batch}", is_ragged=True, is_per_object=True)
+
+
+#: Boxes are XYXY in pixels of `img`, right and bottom exclusive, so that (0, 0) is the outer
+#: corner of the first pixel and (0.5, 0.5) its centre; classes start at 0; pixels of `gt_seg`
+#: that are 255 are not labelled. Distances are metres, angles radians.
 KEYS: dict[str, Key] = {
     "img": Key("Image, uint8, (3, H, W), RGB", "(N, 3, H, W), uint8 until normalised"),
     "label": Key("class, int64", "(N,) int64"),
-    "gt_bboxes": Key("BoundingBoxes, XYXY, float32, (M, 4)", "list of N, (M, 4)", is_ragged=True),
-    "gt_classes": Key("int64, (M,)", "list of N, (M,)", is_ragged=True),
-    "gt_seg": Key("Mask, class, (H, W)", "(N, H, W) int64"),
-    "gt_masks": Key("Mask, bool, (M, H, W)", "list of N, (M, H, W)", is_ragged=True),
+    "gt_bboxes": _per_object("BoundingBoxes, XYXY, float32, (M, 4)", "(M, 4)"),
+    "gt_classes": _per_object("int64, (M,)", "(M,)"),
+    "gt_crowd": _per_object("bool, (M,): a region of many, ignored in matching", "(M,)"),
+    "gt_difficult": _per_object("bool, (M,): need not be found", "(M,)"),
+    "gt_truncated": _per_object("float32, (M,): share outside the picture, 0..1", "(M,)"),
+    "gt_occluded": _per_object("int64, (M,): 0 visible, 1 partly, 2 largely, 3 unknown", "(M,)"),
+    "gt_keypoints": _per_object("KeyPoints, float32, (M, K, 2)", "(M, K, 2)"),
+    "gt_visibility": _per_object("int64, (M, K): 0 unlabelled, 1 hidden, 2 visible", "(M, K)"),
+    "gt_bboxes_3d": _per_object("float32, (M, 7): centre x y z, l w h, yaw", "(M, 7)"),
+        "float32, (M, 7): centre x y z, length width height, yaw", "(M, 7)"
+    ),
+    "gt_masks": _per_object("Mask, bool, (M, H, W)", "(M, H, W)"),
+    "gt_ignore_bboxes": Key(
+        "BoundingBoxes, XYXY, float32, (K, 4): regions where nothing is labelled",
+        "list of N, (K, 4)",
+        is_ragged=True,
+    ),
+    "gt_seg": Key("Mask, class, uint8 or int64, (H, W)", "(N, H, W) int64"),
+    "gt_depth": Key("Mask, float32, (H, W), metres; 0 = not known", "(N, H, W) float32"),
+    "gt_lanes": Key(
+        "KeyPoints, float32, (L, P, 2): lines from near to far", "list of N", is_ragged=True
+    ),
+    "points": Key("float32, (P, C): x, y, z, intensity, ...", "list of N, (P, C)", is_ragged=True),
+    "camera_matrix": Key("Projection, float32, (3, 3)", "(N, 3, 3)"),
+    "projection": Key("Projection, float32, (3, 4): frame of 3-D boxes to pixels", "(N, 3, 4)"),
+    "imgs": Key("Image, uint8, (C, 3, H, W), one of each camera", "(N, C, 3, H, W)"),
+    "camera_matrices": Key("Projection, float32, (C, 3, 3)", "(N, C, 3, 3)"),
+    "projections": Key("Projection, float32, (C, 3, 4)", "(N, C, 3, 4)"),
     "img_id": Key("int or str, unique in the data set", "list of N", is_ragged=True),
     "img_path": Key("path of the picture's file, str", "list of N", is_ragged=True),
     "ori_shape": Key("(H, W) before any transform", "list of N", is_ragged=True),

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PILImage
-from torchvision import tv_tensors
 from torchvision.datasets import FakeData
 from torchvision.transforms import v2
 
@@ -74,7 +73,7 @@ def test_keys_are_those_of_the_table(dataset):
 
 def test_a_picture_is_rgb_of_uint8(dataset):
     img = dataset[0]["img"]
-    assert type(img) is tv_tensors.Image
+    assert type(img) is Image
     assert img.dtype == torch.uint8
     assert img.ndim == 3
     assert img.shape[0] == 3

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from torchvision import tv_tensors
 
 from hat.data import DigitsDataset
+from hat.data.pixels import Image
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_every_digit_is_in_a_split(train, val):
 
 def test_a_sample_is_a_picture_with_its_class(val):
     sample = val[0]
-    assert type(sample["img"]) is tv_tensors.Image
+    assert type(sample["img"]) is Image
     assert sample["img"].dtype == torch.uint8
     assert sample["img"].shape == (3, 8, 8)
     assert sample["ori_shape"] == (8, 8)

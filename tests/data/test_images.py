@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PILImage
-from torchvision import tv_tensors
 
 from hat.data import ImageFiles
 from hat.data.images import MAX_PIXELS, read_image
@@ -42,7 +41,7 @@ def test_a_picture_is_read_as_it_was_saved(tmp_path):
 
 def test_a_picture_is_an_image_of_uint8(tmp_path):
     img = read_image(saved(tmp_path / "rgb.png", RGB))
-    assert type(img) is tv_tensors.Image
+    assert type(img) is Image
     assert img.dtype == torch.uint8
 
 

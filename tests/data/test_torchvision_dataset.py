@@ -5,10 +5,10 @@ import struct
 import numpy as np
 import pytest
 import torch
-from torchvision import tv_tensors
 from torchvision.datasets import MNIST, FakeData
 
 from hat.data import TorchvisionDataset
+from hat.data.pixels import Image
 
 DIGITS = np.random.default_rng(0).integers(256, size=(6, 28, 28), dtype=np.uint8)
 LABELS = np.array([3, 1, 4, 1, 5, 9], np.uint8)
@@ -47,7 +47,7 @@ def test_a_colour_picture_is_kept():
 
 def test_a_picture_is_an_image_of_uint8():
     img = TorchvisionDataset(FakeData(1, (3, 6, 5)))[0]["img"]
-    assert type(img) is tv_tensors.Image
+    assert type(img) is Image
     assert img.dtype == torch.uint8
 
 

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 
 from hat.data.datasets.base import Dataset
+from hat.data.pixels import Image
 from hat.data.sample import Sample
 
 
@@ -63,7 +63,7 @@ class DigitsDataset(Dataset):
         """One digit, grey in all three channels; `img_id` is its row in the whole set."""
         img = self.images[index].expand(3, -1, -1).contiguous()
         return {
-            "img": tv_tensors.Image(img),
+            "img": Image(img),
             "label": int(self.labels[index]),
             "img_id": int(self.ids[index]),
             "ori_shape": (8, 8),

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image as PILImage
-from torchvision import tv_tensors
 
 from hat.data.datasets.base import Dataset
 from hat.data.images import pil_to_image
+from hat.data.pixels import Image
 from hat.data.sample import Sample
 
 
@@ -55,7 +55,7 @@ class TorchvisionDataset(Dataset):
         img = self._to_image(picture, index)
         return {"img": img, "label": int(target), "ori_shape": tuple(img.shape[-2:])}
 
-    def _to_image(self, picture: Any, index: int) -> tv_tensors.Image:
+    def _to_image(self, picture: Any, index: int) -> Image:
         if isinstance(picture, PILImage.Image):
             return pil_to_image(picture)
         if isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
@@ -63,7 +63,7 @@ class TorchvisionDataset(Dataset):
         if isinstance(picture, torch.Tensor) and picture.dtype == torch.uint8:
             grey_or_rgb = picture[None] if picture.ndim == 2 else picture
             if grey_or_rgb.ndim == 3 and len(grey_or_rgb) in (1, 3):
-                return tv_tensors.Image(grey_or_rgb.expand(3, -1, -1).clone())
+                return Image(grey_or_rgb.expand(3, -1, -1).clone())
         raise TypeError(
             f"{type(self.dataset).__name__}[{index}]: expected a PIL picture or a uint8 tensor, "
             f"got {type(picture).__name__} {tuple(getattr(picture, 'shape', ()))}. "

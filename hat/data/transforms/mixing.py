@@ -1,0 +1,22 @@
+"""Transforms that make one sample of several."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from hat.data.sample import Sample
+
+
+class MixingTransform(ABC):
+    """A transform that puts other samples of the data set into the one at hand.
+
+    It stands in a list of transforms like any other. The others are drawn by the data
+    set whose list it is, and have passed the transforms that stand before it.
+    """
+
+    @abstractmethod
+    def num_others(self) -> int:
+        """How many other samples this call needs, drawn anew for each call; 0 mixes nothing."""
+
+    @abstractmethod
+    def mix(self, sample: Sample, others: Sequence[Sample]) -> Sample:
+        """The sample with the others in it; called only when `num_others` was above 0."""
