@@ -45,8 +45,6 @@ KEYS: dict[str, Key] = {
     "gt_keypoints": _per_object("KeyPoints, float32, (M, K, 2)", "(M, K, 2)"),
     "gt_visibility": _per_object("int64, (M, K): 0 unlabelled, 1 hidden, 2 visible", "(M, K)"),
     "gt_bboxes_3d": _per_object("float32, (M, 7): centre x y z, l w h, yaw", "(M, 7)"),
-        "float32, (M, 7): centre x y z, length width height, yaw", "(M, 7)"
-    ),
     "gt_masks": _per_object("Mask, bool, (M, H, W)", "(M, H, W)"),
     "gt_ignore_bboxes": Key(
         "BoundingBoxes, XYXY, float32, (K, 4): regions where nothing is labelled",

@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 
 import hat.data.datasets as datasets
 from hat.data import DataLoader, DigitsDataset, ImageFiles, ImageFolder, TorchvisionDataset
+from hat.data.pixels import Image
 from hat.data.sample import KEYS
 
 

@@ -10,6 +10,7 @@ from PIL import Image as PILImage
 
 from hat.data import ImageFiles
 from hat.data.images import MAX_PIXELS, read_image
+from hat.data.pixels import Image
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 RGB = np.array([[RED, GREEN, BLUE], [(10, 20, 30), (40, 50, 60), (70, 80, 90)]], np.uint8)
