@@ -8,6 +8,7 @@ from .loaders.data_loader import DataLoader as DataLoader
 from .loaders.data_loader import SampleError as SampleError
 from .samplers.sampler import Sampler as Sampler
 from .samplers.sequential import SequentialSampler as SequentialSampler
+from .samplers.share import share as share
 from .samplers.shuffled import ShuffledSampler as ShuffledSampler
 from .transforms.compose import Compose as Compose
 from .transforms.mixing import MixingTransform as MixingTransform
