@@ -3,9 +3,15 @@ from .datasets.base import Dataset as Dataset
 from .datasets.digits import DigitsDataset as DigitsDataset
 from .datasets.image_files import ImageFiles as ImageFiles
 from .datasets.image_folder import ImageFolder as ImageFolder
+from .datasets.packed import PackedDataset as PackedDataset
 from .datasets.torchvision_dataset import TorchvisionDataset as TorchvisionDataset
 from .loaders.data_loader import DataLoader as DataLoader
 from .loaders.data_loader import SampleError as SampleError
+from .packing import PackError as PackError
+from .packing import pack as pack
+from .records import decode_sample as decode_sample
+from .records import encode_sample as encode_sample
+from .projection import Projection as Projection
 from .samplers.sampler import Sampler as Sampler
 from .samplers.sequential import SequentialSampler as SequentialSampler
 from .samplers.share import share as share
