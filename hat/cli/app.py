@@ -22,12 +22,23 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at configs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+data_app = typer.Typer(help="Look at data sets and packed files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="Values to replace: batch_size=8, float_trainer.optimizer.lr=0.01.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG[.PART]",
+        help="A config or run, and a data set or loader in it: configs/a.py.val_loader. "
+        "By default what its float_trainer trains on.",
         show_default=False,
     ),
 ]
@@ -97,6 +108,80 @@ def predict(
     from hat.cli.prediction import run_prediction
 
     return run_prediction(config, inputs or [], stage, checkpoint, out)
+
+
+@app.command()
+def pack(
+    target: Target,
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    overrides: Overrides = None,
+    workers: Annotated[int, typer.Option(help="Processes that read and encode.")] = 2,
+) -> int:
+    """Pack a data set, before its transform, into one file."""
+    from hat.cli.data import run_packing
+
+    return run_packing(target, overrides or [], out, workers)
+
+
+@data_app.command()
+def info(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE|CONFIG[.PART]", help="A packed file, or a data set.")
+    ],
+    overrides: Overrides = None,
+) -> int:
+    """Print counts, sizes and class balance."""
+    from hat.cli.data import print_info
+
+    return print_info(target, overrides or [])
+
+
+@data_app.command()
+def verify(file: Annotated[Path, typer.Argument(help="What `hat pack` wrote.")]) -> int:
+    """Read every record of a packed file and compare it with its checksum."""
+    from hat.cli.data import verify as verify_pack
+
+    return verify_pack(file)
+
+
+@data_app.command("show")
+def show_data(
+    target: Target,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("samples.png"),
+    count: Annotated[int, typer.Option(help="How many samples.")] = 12,
+    seed: Annotated[int, typer.Option(help="Which samples, and how they are augmented.")] = 0,
+) -> int:
+    """Draw samples as training sees them, with their truth, into one picture."""
+    from hat.cli.data import show as show_samples
+
+    return show_samples(target, overrides or [], out, count, seed)
+
+
+@app.command()
+def replay(
+    config: Annotated[Path, typer.Argument(help="A config file, or a run's folder.")],
+    step: Annotated[
+        int,
+        typer.Option(
+            help="Steps from 0 over the whole run, skipped ones counted; within --epoch, if given."
+        ),
+    ],
+    sample: Annotated[int, typer.Option(help="Its place, from 0, in the batch of the step.")],
+    overrides: Overrides = None,
+    epoch: Annotated[
+        int | None, typer.Option(help="Count --step within this epoch, from 0.")
+    ] = None,
+    stage: Stage = "float",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The picture; by default replay_epoch<E>_position<P>.png, here."),
+    ] = None,
+) -> int:
+    """Show a sample as training saw it, and what each transform drew."""
+    from hat.cli.replaying import run_replay
+
+    return run_replay(config, overrides or [], stage, step, sample, epoch, out)
 
 
 @app.command("list")
