@@ -26,6 +26,7 @@ PAGES = {
     "hat.metrics": "metrics.md",
     "hat.callbacks": "callbacks.md",
     "hat.callbacks.schedules": "callbacks.md",
+    "hat.visualize": "visualize.md",
 }
 EXPORTS = [
     (page, name)
