@@ -37,6 +37,7 @@ class Builder:
         # The dict is kept beside what it became: the id of a dict that died could
         # come back as that of another.
         self._built: dict[int, tuple[dict[Any, Any], Any]] = {}
+        self._first_paths: dict[int, str] = {}
 
     def build(self, root: str, **given: Any) -> Any:
         """The object that a top-level dict describes.
@@ -52,6 +53,28 @@ class Builder:
         mistakes: list[Mistake] = []
         location = self.config.where.get(root, Location(str(self.config.path)))
         result = self._build(self.config.values[root], root, location, None, mistakes, given)
+        if mistakes:
+            raise ConfigError(self.config.path, mistakes)
+        return result
+
+    def build_argument(self, root: str, name: str) -> Any:
+        """One argument of a top-level dict, as `build` of the whole would make it.
+
+        Args:
+            root: The dict's name in the config.
+            name: The argument's key in it.
+
+        Raises:
+            ConfigError: As `build` does.
+        """
+        part = self.config.values[root]
+        # A part that two arguments share is seeded by the path on which `build` meets it first.
+        _note_first_paths(part, root, self._first_paths)
+        mistakes: list[Mistake] = []
+        where = getattr(part, "lines", {}).get(name) or self.config.where.get(
+            root, Location(str(self.config.path))
+        )
+        result = self._build(part[name], f"{root}.{name}", where, None, mistakes, {})
         if mistakes:
             raise ConfigError(self.config.path, mistakes)
         return result
@@ -117,6 +140,7 @@ class Builder:
         elif supplied:
             result = functools.partial(target, **arguments)
         else:
+            path = self._first_paths.get(id(part), path)
             result = self._call(target, {**arguments, **given}, path, where, mistakes)
         self._built[id(part)] = (part, result)
         return result
@@ -149,3 +173,15 @@ class Builder:
 
         assert self.seed is not None
         seed_everything(derive_key(self.seed, BUILD_STREAM, text_key(path)))
+
+
+def _note_first_paths(value: Any, path: str, paths: dict[int, str]) -> None:
+    """The path of each part, by id, as a walk in the order of `build` first meets it."""
+    if isinstance(value, dict):
+        if "type" in value and paths.setdefault(id(value), path) != path:
+            return
+        for key, item in value.items():
+            _note_first_paths(item, f"{path}.{key}", paths)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _note_first_paths(item, f"{path}[{number}]", paths)

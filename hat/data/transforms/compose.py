@@ -4,6 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hat.data.transforms.mixing import MixingTransform
+from hat.data.transforms.recording import (
+    TransformRecord,
+    call_recorded,
+    current_records,
+    name_of,
+    observed,
+    recorded_other,
+)
 
 #: Given the place of a mixing transform, a random other sample that has passed what stands
 #: before it.
@@ -39,16 +47,19 @@ class Compose:
         self, sample: Any, draw_other: DrawOther | None = None, stop: int | None = None
     ) -> Any:
         """The sample after the transforms before `stop`; by default all of them."""
+        records = current_records()
         for position, transform in enumerate(self.transforms[:stop]):
             try:
                 if isinstance(transform, MixingTransform):
-                    sample = _mix(transform, sample, position, draw_other)
-                else:
+                    sample = _mix(transform, sample, position, draw_other, records)
+                elif records is None:
                     sample = transform(sample)
+                else:
+                    sample = call_recorded(transform, [sample], records)
             except Exception as error:
-                name = getattr(transform, "__name__", type(transform).__name__)
                 raise TransformError(
-                    f"transform {position} ({name}) failed: {type(error).__name__}: {error}"
+                    f"transform {position} ({name_of(transform)}) failed: "
+                    f"{type(error).__name__}: {error}"
                 ) from error
         return sample
 
@@ -60,11 +71,26 @@ class Compose:
 
 
 def _mix(
-    transform: MixingTransform, sample: Any, position: int, draw_other: DrawOther | None
+    transform: MixingTransform,
+    sample: Any,
+    position: int,
+    draw_other: DrawOther | None,
+    records: list[TransformRecord] | None,
 ) -> Any:
+    record = TransformRecord(name_of(transform))
+    if records is not None:
+        records.append(record)
     num_others = transform.num_others()
     if num_others == 0:
         return sample
     if draw_other is None:
         raise TypeError("it mixes samples, and so must stand in the transform= of a data set")
-    return transform.mix(sample, [draw_other(position) for _ in range(num_others)])
+    if records is None:
+        return transform.mix(sample, [draw_other(position) for _ in range(num_others)])
+    record.params = {}  # of those that draw outside make_params
+    others = []
+    for _ in range(num_others):
+        with recorded_other(record) as made:
+            made.append(draw_other(position))
+        others += made
+    return observed(transform, record).mix(sample, others)

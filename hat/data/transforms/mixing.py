@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from hat.data.sample import Sample
 
@@ -10,12 +11,17 @@ class MixingTransform(ABC):
     """A transform that puts other samples of the data set into the one at hand.
 
     It stands in a list of transforms like any other. The others are drawn by the data
-    set whose list it is, and have passed the transforms that stand before it.
+    set whose list it is, and have passed the transforms that stand before it. What `mix`
+    draws it takes from `make_params`, so that a replay can tell.
     """
 
     @abstractmethod
     def num_others(self) -> int:
         """How many other samples this call needs, drawn anew for each call; 0 mixes nothing."""
+
+    def make_params(self, sample: Sample, others: Sequence[Sample]) -> dict[str, Any]:
+        """What `mix` draws, by name; called by it once."""
+        return {}
 
     @abstractmethod
     def mix(self, sample: Sample, others: Sequence[Sample]) -> Sample:

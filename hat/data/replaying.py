@@ -1,0 +1,136 @@
+"""One sample again, exactly as training saw it, with what each transform drew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hat.data.sample import Sample
+from hat.data.transforms.recording import TransformRecord, recorded_transforms
+from hat.seeding import preserved_random_state
+
+
+@dataclass
+class Replay:
+    """A sample of a training, and how it came about.
+
+    Args:
+        sample: As the loader's collate got it.
+        index: Which sample of the data set it is.
+        path: Its file, where the data set says.
+        epoch: The epoch, counted from 0.
+        position: The sample's place in the order of the epoch.
+        seed: The seed of the training.
+        transforms: What each transform drew, in the order in which they ran.
+    """
+
+    sample: Sample
+    index: int
+    path: str | None
+    epoch: int
+    position: int
+    seed: int
+    transforms: list[TransformRecord]
+
+
+def replay(
+    config: Any,
+    epoch: int,
+    position: int,
+    *,
+    overrides: Sequence[str] = (),
+    stage: str = "float",
+) -> Replay:
+    """Make one sample of a training again, bit for bit, with the parameters of its transforms.
+
+    Only the data loader is built. The sample is as the loader's workers made it: what the
+    batch processor does on the device (normalisation, batch transforms) comes after.
+
+    Args:
+        config: A config file, a run's folder, or what `hat.config.load` returned.
+        epoch: The epoch, from 0.
+        position: The sample's place in the order of the epoch, from 0; sample k of step s is
+            at s times the loader's batch size plus k.
+        overrides: `key=value` texts as `hat train` was given.
+        stage: Whose trainer's loader.
+
+    Raises:
+        ConfigError: If the config cannot be read, or its data loader not be built.
+        ValueError: If the epoch has no such position, or the loader is not a
+            `hat.data.DataLoader`.
+        SampleError: If the sample fails now as it did then.
+
+    Example:
+        >>> replay("configs/classification/digits.py", 3, 17).index  # doctest: +SKIP
+        408
+    """
+    from hat.config import Config, load
+
+    if not isinstance(config, Config):
+        config = load(config, list(overrides), keep_mistakes=True)
+    elif overrides:
+        raise ValueError("give overrides to hat.config.load: this config is loaded already")
+    return replay_position(build_train_loader(config, stage), epoch, position)
+
+
+def build_train_loader(config: Any, stage: str = "float") -> Any:
+    """The data loader of a config's trainer with its seed, built without the rest of it.
+
+    Raises:
+        ConfigError: If the config has no such trainer, is wrong, or the loader cannot be built.
+        ValueError: If the trainer has another kind of loader.
+    """
+    from hat.config import Builder, check
+    from hat.data.loaders.data_loader import DataLoader
+
+    root = config.stage_part(stage, "trainer")
+    check(config, [root])
+    seed = config.values[root].get("seed", 0)
+    loader = Builder(config, seed).build_argument(root, "data_loader")
+    if not isinstance(loader, DataLoader):
+        raise ValueError(
+            f"{config.path}: {root}.data_loader is a {type(loader).__name__}; only the samples of "
+            "a hat.data.DataLoader depend on seed, epoch and position alone, and can be replayed"
+        )
+    loader.seed = seed
+    return loader
+
+
+def num_positions(loader: Any) -> int:
+    """How many samples an epoch of a loader has."""
+    return int(min(loader.num_samples, len(loader) * loader.batch_size))
+
+
+def replay_position(loader: Any, epoch: int, position: int) -> Replay:
+    """Make the sample at a position again with a loader that has the training's seed.
+
+    Raises:
+        ValueError: If there is no such position.
+        SampleError: If the sample cannot be made.
+    """
+    if epoch < 0:
+        raise ValueError(f"epochs are counted from 0, got {epoch}")
+    length = num_positions(loader)
+    if not 0 <= position < length:
+        raise ValueError(
+            f"an epoch has {length} samples, at positions 0 to {length - 1}, got {position}"
+        )
+    key = loader.key(epoch, position)
+    with preserved_random_state(), recorded_transforms() as records:
+        sample = loader.make_sample(key)
+    return Replay(
+        sample=sample,
+        index=key.sample,
+        path=_path(loader.dataset, sample, key.sample),
+        epoch=epoch,
+        position=position,
+        seed=key.seed,
+        transforms=records,
+    )
+
+
+def _path(dataset: Any, sample: Any, index: int) -> str | None:
+    if isinstance(sample, dict) and sample.get("img_path") is not None:
+        return str(Path(sample["img_path"]))
+    source = getattr(dataset, "source", None)
+    return None if source is None else source(index)
