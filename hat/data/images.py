@@ -1,5 +1,6 @@
 """Reading pictures from files: any content becomes uint8 RGB or an error with the name."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -47,6 +48,31 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image:
     except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
         reason = "not a picture" if isinstance(error, PILImage.UnidentifiedImageError) else error
         raise ValueError(f"{path}: cannot be decoded: {reason}") from error
+
+
+def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image:
+    """Decode the content of a picture's file, as `read_image` would read it.
+
+    Args:
+        data: The file's content.
+        name: What errors call it.
+        max_pixels: Larger pictures are refused.
+
+    Raises:
+        ValueError: If it is not a whole picture, or is too large.
+    """
+    try:
+        with warnings.catch_warnings(), PILImage.open(io.BytesIO(data)) as picture:
+            warnings.simplefilter("ignore", UserWarning)
+            if picture.width * picture.height > max_pixels:
+                raise PILImage.DecompressionBombError(
+                    f"claims {picture.width} x {picture.height} pixels; "
+                    f"more than {max_pixels:,} are refused"
+                )
+            return pil_to_image(ImageOps.exif_transpose(picture))
+    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
+        reason = "not a picture" if isinstance(error, PILImage.UnidentifiedImageError) else error
+        raise ValueError(f"{name}: cannot be decoded: {reason}") from error
 
 
 def pil_to_image(picture: PILImage.Image) -> Image:
