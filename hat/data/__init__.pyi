@@ -12,10 +12,15 @@ from .packing import pack as pack
 from .records import decode_sample as decode_sample
 from .records import encode_sample as encode_sample
 from .projection import Projection as Projection
+from .samplers.aspect_ratio import AspectRatioSampler as AspectRatioSampler
+from .samplers.class_balanced import ClassBalancedSampler as ClassBalancedSampler
+from .samplers.repeated import RepeatedSampler as RepeatedSampler
 from .samplers.sampler import Sampler as Sampler
 from .samplers.sequential import SequentialSampler as SequentialSampler
 from .samplers.share import share as share
 from .samplers.shuffled import ShuffledSampler as ShuffledSampler
+from .samplers.torch_batches import TorchBatchSampler as TorchBatchSampler
+from .samplers.weighted import WeightedSampler as WeightedSampler
 from .transforms.compose import Compose as Compose
 from .transforms.mixing import MixingTransform as MixingTransform
 from .transforms.normalize import Normalize as Normalize
