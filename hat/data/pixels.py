@@ -1,6 +1,7 @@
 """Pictures and masks as samples hold them: torchvision's TVTensors, with fast CPU kernels.
 
-They are subclasses, so every transform of `torchvision.transforms.v2` takes them.
+They are subclasses, so every transform of `torchvision.transforms.v2` takes them, and runs
+the kernels of `hat.data.kernels` on them.
 """
 
 from typing import Any
@@ -9,6 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors
+
+from hat.data.kernels import register_kernels
+from hat.data.kernels.dispatch import as_hwc
 
 
 class Image(tv_tensors.Image):
@@ -29,8 +33,14 @@ class Image(tv_tensors.Image):
 
     def hwc(self) -> NDArray[Any]:
         """The pixels as a contiguous array, shape (H, W, C); a copy only where it must be one."""
-        return np.ascontiguousarray(self.as_subclass(torch.Tensor).permute(1, 2, 0).numpy())
+        image = self.as_subclass(torch.Tensor)
+        if image.dtype == torch.uint8 and len(image) == 3 and image.numel():
+            return np.ascontiguousarray(as_hwc(image))
+        return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 
 class Mask(tv_tensors.Mask):
     """A map over the pixels of a picture, shape (..., H, W): classes, instances or depth."""
+
+
+register_kernels(Image, Mask)
