@@ -43,7 +43,7 @@ def run_replay(
     print(f"values    {_first_line_apart(_values(replay.sample))}")
     lines = list(_lines(replay.transforms))
     print("\n".join(["transforms", *lines]) if lines else "transforms: none")
-    _write_picture(replay, out)
+    _write_picture(replay, loader.dataset, out)
     return 0
 
 
@@ -149,8 +149,11 @@ def _first_line_apart(values: list[str]) -> str:
     return "\n          ".join(values)
 
 
-def _write_picture(replay: Any, out: Path | None) -> None:
+def _write_picture(replay: Any, dataset: Any, out: Path | None) -> None:
+    import torch
+
     from hat.errors import HatError
+    from hat.visualize import draw_sample, write_png
 
     img = replay.sample.get("img") if isinstance(replay.sample, dict) else None
     if img is None:
@@ -159,11 +162,14 @@ def _write_picture(replay: Any, out: Path | None) -> None:
         return
     if out is None:
         out = Path(f"replay_epoch{replay.epoch}_position{replay.position}.png")
-    _save(img, out)
+    if img.shape[:-2] == (3,) and img.dtype == torch.uint8:
+        write_png(out, draw_sample(replay.sample, dataset))
+    else:
+        _write_plain(img, out)
     print(f"picture: {out}")
 
 
-def _save(img: Any, path: Path) -> None:
+def _write_plain(img: Any, path: Path) -> None:
     """Write a picture of uint8, or of floats from 0 to 1, with one or three channels."""
     import torch
     from torchvision.transforms.v2.functional import to_pil_image
@@ -173,7 +179,7 @@ def _save(img: Any, path: Path) -> None:
     if img.ndim != 3 or img.shape[0] not in (1, 3):
         shape = tuple(img.shape)
         raise HatError(f"a picture of shape {shape} cannot be written; expected (1 or 3, H, W)")
-    if img.is_floating_point() and not (0 <= img.min() and img.max() <= 1):
+    if img.is_floating_point() and not (img.min() >= 0 and img.max() <= 1):
         raise HatError("floats beyond 0 to 1 cannot be written as a picture: normalise the batch")
     to_pil_image(img.as_subclass(torch.Tensor)).save(path)
 
