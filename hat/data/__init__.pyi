@@ -18,6 +18,7 @@ from .datasets.repeat import RepeatDataset as RepeatDataset
 from .datasets.segmentation_list import SegmentationList as SegmentationList
 from .datasets.subset import SubsetDataset as SubsetDataset
 from .datasets.torchvision_dataset import TorchvisionDataset as TorchvisionDataset
+from .datasets.voc import VocDataset as VocDataset
 from .loaders.data_loader import DataLoader as DataLoader
 from .loaders.data_loader import SampleError as SampleError
 from .packing import PackError as PackError

@@ -11,9 +11,21 @@ from torchvision.datasets import FakeData
 from torchvision.transforms import v2
 
 import hat.data.datasets as datasets
-from hat.data import DataLoader, DigitsDataset, ImageFiles, ImageFolder, TorchvisionDataset
+from hat.data import (
+    CityscapesDataset,
+    DataLoader,
+    DigitsDataset,
+    IdxDataset,
+    ImageFiles,
+    ImageFolder,
+    KittiObjectDataset,
+    NuScenesFrames,
+    SegmentationList,
+    TorchvisionDataset,
+)
 from hat.data.pixels import Image
 from hat.data.sample import KEYS
+from road_files import save_cityscapes, save_idx, save_kitti, save_list, save_nuscenes
 
 
 def folder_of_pictures(folder):
@@ -27,6 +39,21 @@ def folder_of_pictures(folder):
 
 #: How each data set is built, from an empty folder and a transform.
 MAKERS = {
+    "CityscapesDataset": lambda folder, transform: CityscapesDataset(
+        save_cityscapes(folder), transform=transform, with_instances=True
+    ),
+    "IdxDataset": lambda folder, transform: IdxDataset(*save_idx(folder), transform),
+    "KittiObjectDataset": lambda folder, transform: KittiObjectDataset(
+        save_kitti(folder), transform=transform
+    ),
+    "NuScenesFrames": lambda folder, transform: NuScenesFrames(
+        save_nuscenes(folder, ("CAM_FRONT", "CAM_BACK")),
+        transform,
+        cameras=("CAM_FRONT", "CAM_BACK"),
+    ),
+    "SegmentationList": lambda folder, transform: SegmentationList(
+        save_list(folder), ["sky", "road", "car"], transform=transform, ignore_label=11
+    ),
     "DigitsDataset": lambda folder, transform: DigitsDataset("val", transform),
     "ImageFiles": lambda folder, transform: ImageFiles([folder_of_pictures(folder)], transform),
     "ImageFolder": lambda folder, transform: ImageFolder(
@@ -57,12 +84,17 @@ def equal(sample, other):
     )
 
 
+def picture_of(sample):
+    """The picture, or the pictures of several cameras."""
+    return sample["img"] if "img" in sample else sample["imgs"]
+
+
 def numbered(sample):
     return {**sample, "steps": [*sample.get("steps", []), len(sample)]}
 
 
 def spoil(sample):
-    sample["img"].zero_()
+    picture_of(sample).zero_()
     if isinstance(sample.get("label"), torch.Tensor):
         sample["label"].fill_(-1)
     return sample
@@ -73,16 +105,17 @@ def test_keys_are_those_of_the_table(dataset):
 
 
 def test_a_picture_is_rgb_of_uint8(dataset):
-    img = dataset[0]["img"]
+    sample = dataset[0]
+    img = picture_of(sample)
     assert type(img) is Image
     assert img.dtype == torch.uint8
-    assert img.ndim == 3
-    assert img.shape[0] == 3
+    assert img.ndim == (3 if "img" in sample else 4)
+    assert img.shape[-3] == 3
 
 
 def test_the_size_before_transforms_is_noted(dataset):
     sample = dataset[0]
-    assert sample["ori_shape"] == tuple(sample["img"].shape[-2:])
+    assert sample["ori_shape"] == tuple(picture_of(sample).shape[-2:])
 
 
 def test_every_sample_has_an_id_of_its_own(dataset):
@@ -129,7 +162,7 @@ def test_several_transforms_are_called_in_order(make):
 
 
 def test_transforms_of_torchvision_can_be_used(make):
-    assert make(v2.Resize((6, 4)))[0]["img"].shape == (3, 6, 4)
+    assert picture_of(make(v2.Resize((6, 4)))[0]).shape[-3:] == (3, 6, 4)
 
 
 def test_a_worker_can_be_sent_the_data_set(dataset):
@@ -138,7 +171,7 @@ def test_a_worker_can_be_sent_the_data_set(dataset):
 
 def test_samples_make_a_batch(dataset):
     batch = next(iter(DataLoader(dataset, batch_size=3)))
-    assert batch["img"].shape == (3, *dataset[0]["img"].shape)
+    assert picture_of(batch).shape == (3, *picture_of(dataset[0]).shape)
     assert len(batch["img_id"]) == 3
 
 
