@@ -20,7 +20,7 @@ from .datasets.subset import SubsetDataset as SubsetDataset
 from .datasets.torchvision_dataset import TorchvisionDataset as TorchvisionDataset
 from .datasets.voc import VocDataset as VocDataset
 from .loaders.data_loader import DataLoader as DataLoader
-from .loaders.data_loader import SampleError as SampleError
+from .loaders.sample_maker import SampleError as SampleError
 from .packing import PackError as PackError
 from .packing import pack as pack
 from .projection import Projection as Projection

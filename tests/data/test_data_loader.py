@@ -246,6 +246,14 @@ class _Transformed:
         return self.transform(self.samples[index])
 
 
+@pytest.mark.parametrize("position", [0, 3, 9])
+def test_a_sample_can_be_made_again_from_its_epoch_and_position(position):
+    loader = noisy(batch_size=1)
+    (expected,) = plain([list(loader.steps(epoch=2))[position]])
+    sample = loader.make_sample(loader.key(epoch=2, position=position))
+    assert {key: [torch.as_tensor(value).tolist()] for key, value in sample.items()} == expected
+
+
 # Where an epoch starts, and starting again
 
 

@@ -5,30 +5,18 @@ import signal
 import weakref
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from hat.data.collates.stack import StackCollate
+from hat.data.loaders.sample_maker import SampleError, SampleKey
+from hat.data.loaders.sample_maker import make_sample as make_sample_of
 from hat.data.sample import Batch, Sample
 from hat.data.samplers.sampler import Sampler
 from hat.data.samplers.sequential import SequentialSampler
-from hat.errors import HatError
-from hat.seeding import SAMPLE_STREAM, derive_key, preserved_random_state, seed_everything
-
-
-class SampleError(HatError, RuntimeError):
-    """A sample that could not be made, by index, file, epoch and position."""
-
-
-class SampleKey(NamedTuple):
-    """What a sample depends on: nothing else may change it."""
-
-    sample: int
-    epoch: int
-    position: int
-    seed: int
+from hat.seeding import preserved_random_state
 
 
 class DataLoader:
@@ -123,6 +111,18 @@ class DataLoader:
             return batches
         return self._grouped(batches, start)
 
+    def key(self, epoch: int, position: int) -> SampleKey:
+        """What the sample at a position of an epoch is made from."""
+        return self._keys.of_positions(epoch, position, position + 1)[0]
+
+    def make_sample(self, key: SampleKey) -> Sample:
+        """The sample of a key, as a worker makes it; seeds the generators of this process.
+
+        Raises:
+            SampleError: If the data set or a transform fails.
+        """
+        return make_sample_of(self.dataset, key)
+
     def _grouped(self, batches: Iterator[Batch], start: int) -> Iterator[list[Batch]]:
         for step in range(start, len(self)):
             yield [next(batches) for _ in self._keys.batch_bounds(step)]
@@ -185,7 +185,7 @@ class _StepKeys:
         epoch = self.epoch
         for step in range(self.start, len(self.loader)):
             for start, stop in self.batch_bounds(step):
-                yield self._keys(epoch, start, stop)
+                yield self.of_positions(epoch, start, stop)
 
     def batch_bounds(self, step: int) -> list[tuple[int, int]]:
         """The positions at which the batches of a step start and stop, none empty."""
@@ -195,7 +195,8 @@ class _StepKeys:
         edges = [start + (stop - start) * number // count for number in range(count + 1)]
         return list(pairwise(edges))
 
-    def _keys(self, epoch: int, start: int, stop: int) -> list[SampleKey]:
+    def of_positions(self, epoch: int, start: int, stop: int) -> list[SampleKey]:
+        """The keys of the samples at some positions of an epoch."""
         loader = self.loader
         indices = loader.sampler.indices(len(loader.dataset), loader.seed, epoch, start, stop)
         return [
@@ -211,22 +212,7 @@ class _KeyedSamples(torch.utils.data.Dataset[Sample]):
         self.dataset = dataset
 
     def __getitem__(self, key: SampleKey) -> Sample:
-        seed_everything(derive_key(key.seed, SAMPLE_STREAM, key.epoch, key.position))
-        try:
-            sample: Sample = self.dataset[key.sample]
-        except Exception as error:
-            raise SampleError(
-                f"sample {key.sample}{self._file(key.sample)} (epoch {key.epoch}, position "
-                f"{key.position}): {type(error).__name__}: {error}"
-            ) from error
-        return sample
-
-    def _file(self, index: int) -> str:
-        for items in (getattr(self.dataset, name, None) for name in ("items", "paths")):
-            if isinstance(items, list | tuple) and len(items) == len(self.dataset):
-                item = items[index]
-                return f" ({item[0] if isinstance(item, tuple) else item})"
-        return ""
+        return make_sample_of(self.dataset, key)
 
 
 def _ignore_interrupts(worker_id: int) -> None:
