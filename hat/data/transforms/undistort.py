@@ -111,7 +111,7 @@ class Undistort(v2.Transform):
             float64, shape (N, 2), likewise.
         """
         if len(points) == 0:
-            return points.double()
+            return points.double()  # OpenCV refuses none
         places = points.double().numpy()[:, None] - 0.5  # OpenCV counts from pixels' centres
         if self.fisheye:
             moved = cv2.fisheye.undistortPoints(
@@ -126,6 +126,8 @@ class Undistort(v2.Transform):
         return torch.from_numpy(np.asarray(moved, np.float64).reshape(-1, 2)) + 0.5
 
     def _boxes(self, boxes: tv_tensors.BoundingBoxes) -> tv_tensors.BoundingBoxes:
+        if len(boxes) == 0:
+            return boxes
         height, width = boxes.canvas_size
         share = torch.linspace(0, 1, _POINTS_PER_EDGE, dtype=torch.float64)
         zero, one = torch.zeros_like(share), torch.ones_like(share)
