@@ -1,53 +1,78 @@
 """Reading pictures from files: any content becomes uint8 RGB or an error with the name."""
 
-import io
-import warnings
 from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
-import torch
+import simplejpeg
 from PIL import Image as PILImage
-from PIL import ImageOps
 
-from hat.data.pixels import Image, Mask
+from hat.data.decoding import (
+    MAX_PIXELS,
+    check_pixels,
+    decode_jpeg,
+    errors_naming,
+    is_jpeg,
+    jpeg_head,
+    opened,
+    opened_whole,
+    read_file,
+    rgb_pixels,
+)
+from hat.data.masks import check_same_size, decode_mask, read_depth, read_mask
+from hat.data.orientation import (
+    TURNED,
+    exif_orientation,
+    header_orientation,
+    jpeg_orientation,
+    orient_boxes,
+    picture_orientation,
+    turned_upright,
+)
+from hat.data.paths import path_inside
+from hat.data.pixels import Image
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "check_same_size",
+    "decode_image",
+    "decode_mask",
+    "exif_orientation",
+    "image_size",
+    "orient_boxes",
+    "path_inside",
+    "pil_to_image",
+    "read_depth",
+    "read_image",
+    "read_mask",
+]
 
 #: The endings by which folders are searched; what a file is, its content decides.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
-#: A header that claims more pixels than this is refused before memory is taken.
-MAX_PIXELS = 89_478_485  # above, Pillow warns of its own accord; above the double it refuses
+#: The header of a JPEG is nearly always within its first bytes; Pillow reads on where it is not.
+_HEAD_BYTES = 65536
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a picture as uint8 RGB of shape (3, H, W).
 
     Grey is expanded to three channels, a palette is looked up, alpha is dropped,
-    16-bit values are scaled to 8 bits, and the EXIF orientation is applied.
+    16-bit values are scaled to 8 bits, CMYK becomes RGB, and the EXIF orientation is
+    applied. Of several frames the first is read. The pixels are those that Pillow gives.
 
     Args:
-        path: The file; its content decides the format, not its name.
-        max_pixels: Larger pictures are refused.
+        path: A JPEG, PNG, BMP, WebP, TIFF, PPM or GIF file; its content decides which,
+            not its name.
+        max_pixels: Larger pictures are refused, before memory is taken for them. Above
+            twice the default, only JPEGs are read.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a whole picture, or is too large; the message
             names the file.
     """
-    try:
-        with warnings.catch_warnings(), PILImage.open(path) as picture:
-            # Of damaged EXIF and transparent palettes, neither of which matters here.
-            warnings.simplefilter("ignore", UserWarning)
-            if picture.width * picture.height > max_pixels:
-                raise PILImage.DecompressionBombError(
-                    f"claims {picture.width} x {picture.height} pixels; "
-                    f"more than {max_pixels:,} are refused"
-                )
-            return pil_to_image(ImageOps.exif_transpose(picture))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, PILImage.UnidentifiedImageError) else error
-        raise ValueError(f"{path}: cannot be decoded: {reason}") from error
+    return decode_image(read_file(path), str(path), max_pixels)
 
 
 def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image:
@@ -61,28 +86,20 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image:
     Raises:
         ValueError: If it is not a whole picture, or is too large.
     """
-    try:
-        with warnings.catch_warnings(), PILImage.open(io.BytesIO(data)) as picture:
-            warnings.simplefilter("ignore", UserWarning)
-            if picture.width * picture.height > max_pixels:
-                raise PILImage.DecompressionBombError(
-                    f"claims {picture.width} x {picture.height} pixels; "
-                    f"more than {max_pixels:,} are refused"
-                )
-            return pil_to_image(ImageOps.exif_transpose(picture))
-    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, PILImage.UnidentifiedImageError) else error
-        raise ValueError(f"{name}: cannot be decoded: {reason}") from error
+    with errors_naming(name):
+        if is_jpeg(data):
+            head = jpeg_head(data)
+            pixels = decode_jpeg(data, head, max_pixels)
+            if pixels is not None:
+                return Image.from_hwc(turned_upright(pixels, jpeg_orientation(data, head)))
+        with opened_whole(data, max_pixels) as picture:
+            pixels = rgb_pixels(picture)
+            return Image.from_hwc(turned_upright(pixels, picture_orientation(picture)))
 
 
 def pil_to_image(picture: PILImage.Image) -> Image:
     """A PIL picture of any mode as uint8 RGB of shape (3, H, W)."""
-    if picture.mode.startswith("I"):  # 16 or 32 bits of grey; `convert` would clip at 255
-        grey = (np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
-        pixels = np.repeat(grey[:, :, None], 3, axis=2)
-    else:
-        pixels = np.asarray(picture.convert("RGB"))
-    return Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))
+    return Image.from_hwc(rgb_pixels(picture))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -90,34 +107,28 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no picture.
+        ValueError: If the file is no picture, or claims more than `MAX_PIXELS`.
     """
-    try:
-        with PILImage.open(path) as picture:
-            is_turned = picture.getexif().get(274, 1) in (5, 6, 7, 8)  # 274: orientation
-            return picture.size if is_turned else picture.size[::-1]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be decoded: {error}") from error
+    with errors_naming(path), open(path, "rb") as file:
+        height, width, is_turned = _header(file)
+        return (width, height) if is_turned else (height, width)
 
 
-def read_mask(path: str | Path) -> Mask:
-    """Read a map of classes: uint8, shape (H, W), the values or palette indices as stored."""
-    with PILImage.open(path) as picture:
-        if picture.mode not in ("L", "P"):
-            raise ValueError(f"{path}: expected a mask of one channel, got mode {picture.mode}")
-        return Mask(torch.from_numpy(np.asarray(picture).copy()))
-
-
-def path_inside(root: str | Path, name: str) -> Path:
-    """The file of this name in a folder.
-
-    Raises:
-        ValueError: If the name leads out of the folder.
-    """
-    root = Path(root)
-    path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"{name!r} leads out of {root}")
-    return path
+def _header(file: BinaryIO) -> tuple[int, int, bool]:
+    """Height and width as stored, and whether these are to be swapped."""
+    start = file.read(_HEAD_BYTES)
+    if is_jpeg(start):
+        head = jpeg_head(start)
+        try:
+            height, width, _, _ = simplejpeg.decode_jpeg_header(start, strict=False)
+        except ValueError:
+            pass  # the frame's header lies further on, or is of a kind that only Pillow knows
+        else:
+            if len(head) < len(start):
+                check_pixels(height, width, MAX_PIXELS)
+                return height, width, jpeg_orientation(start, head) in TURNED
+    file.seek(0)
+    with opened(file, MAX_PIXELS) as picture:
+        if picture.format == "TIFF":  # Pillow swaps these of its own accord
+            return picture.height, picture.width, False
+        return picture.height, picture.width, header_orientation(picture, file) in TURNED

@@ -320,7 +320,6 @@ def test_a_broken_odd_file_is_refused(odd, name):
 
 
 @pytest.mark.shared
-@pytest.mark.xfail(strict=True, reason="Pillow hides libjpeg's warning; another decoder will not")
 def test_a_jpeg_with_damaged_scan_data_is_refused(odd):
     assert_refused(odd / DAMAGED)
 
