@@ -31,12 +31,14 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
 
     Attributes:
         classes: The names of the classes of `label` or `gt_classes`, where there are any.
+        label_classes: The names of the classes of `label`, where they are not `classes`.
         colors: RGB of each of `classes` to draw it with, 0..255.
         seg_classes: The names of the classes of `gt_seg`, where there are any.
         seg_colors: RGB of each of `seg_classes`.
     """
 
     classes: Sequence[str] | None = None
+    label_classes: Sequence[str] | None = None
     colors: Sequence[Color] | None = None
     seg_classes: Sequence[str] | None = None
     seg_colors: Sequence[Color] | None = None
