@@ -6,12 +6,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from annotation_files import coco_folder, voc_folder
 from PIL import Image as PILImage
 from torchvision.datasets import FakeData
 from torchvision.transforms import v2
 
 import hat.data.datasets as datasets
-from annotation_files import coco_folder, voc_folder
 from hat.data import (
     BalancedDataset,
     CachedDataset,
