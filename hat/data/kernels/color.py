@@ -35,16 +35,20 @@ def adjust_brightness(pixels: Pixels, *, brightness_factor: float) -> Pixels:
 def adjust_contrast(pixels: Pixels, *, contrast_factor: float) -> Pixels:
     if contrast_factor < 0:
         raise UnsupportedError
-    mean = cv2.mean(_grey_rgb(pixels))[0]
+    # torchvision cuts the fraction off each pixel's grey: half a level on average.
+    mean = float(np.dot(_GREY, cv2.mean(pixels)[:3])) - 0.5
     offset = (1 - contrast_factor) * mean + _CUT
     return cv2.addWeighted(pixels, contrast_factor, pixels, 0, offset)
 
 
 def adjust_saturation(pixels: Pixels, *, saturation_factor: float) -> Pixels:
+    """Towards or away from grey in one step, the grey's fraction kept, less half a level."""
     if saturation_factor < 0:
         raise UnsupportedError
-    grey = _grey_rgb(pixels)
-    return cv2.addWeighted(pixels, saturation_factor, grey, 1 - saturation_factor, _CUT)
+    grey_share = 1 - saturation_factor
+    matrix = saturation_factor * np.eye(3, 4) + grey_share * np.array([*_GREY, -0.5])
+    matrix[:, 3] += _CUT
+    return cv2.transform(pixels, matrix.astype(np.float32))
 
 
 def adjust_hue(pixels: Pixels, *, hue_factor: float) -> Pixels:
