@@ -1,3 +1,6 @@
+from .collates.lidar import LidarCollate as LidarCollate
+from .collates.pad import PadCollate as PadCollate
+from .collates.ragged import RaggedCollate as RaggedCollate
 from .collates.stack import StackCollate as StackCollate
 from .datasets.balanced import BalancedDataset as BalancedDataset
 from .datasets.base import Dataset as Dataset
@@ -15,6 +18,7 @@ from .datasets.mixed import MixedDataset as MixedDataset
 from .datasets.nuscenes_frame import NuScenesFrames as NuScenesFrames
 from .datasets.packed import PackedDataset as PackedDataset
 from .datasets.repeat import RepeatDataset as RepeatDataset
+from .datasets.road_scenes import RoadScenes as RoadScenes
 from .datasets.segmentation_list import SegmentationList as SegmentationList
 from .datasets.subset import SubsetDataset as SubsetDataset
 from .datasets.torchvision_dataset import TorchvisionDataset as TorchvisionDataset

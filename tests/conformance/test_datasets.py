@@ -27,6 +27,7 @@ from hat.data import (
     MixedDataset,
     NuScenesFrames,
     RepeatDataset,
+    RoadScenes,
     SegmentationList,
     SubsetDataset,
     TorchvisionDataset,
@@ -62,6 +63,7 @@ MAKERS = {
         transform,
         cameras=("CAM_FRONT", "CAM_BACK"),
     ),
+    "RoadScenes": lambda folder, transform: RoadScenes(5, (48, 64), transform=transform),
     "SegmentationList": lambda folder, transform: SegmentationList(
         save_list(folder), ["sky", "road", "car"], transform=transform, ignore_label=11
     ),

@@ -12,6 +12,7 @@ from .mixed import MixedDataset as MixedDataset
 from .nuscenes_frame import NuScenesFrames as NuScenesFrames
 from .packed import PackedDataset as PackedDataset
 from .repeat import RepeatDataset as RepeatDataset
+from .road_scenes import RoadScenes as RoadScenes
 from .segmentation_list import SegmentationList as SegmentationList
 from .subset import SubsetDataset as SubsetDataset
 from .torchvision_dataset import TorchvisionDataset as TorchvisionDataset

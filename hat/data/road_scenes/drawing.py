@@ -1,0 +1,289 @@
+"""Which face each pixel shows, and how far away it is.
+
+Faces are numbered in the order in which they are drawn, from far to near, and each is
+drawn with its number as its colour. Everything else about a pixel, its colour among it,
+is then looked up, or computed from the plane that its face lies in: so labels and colours
+cannot disagree.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hat.data.road_scenes.camera import NEAR, Array, Camera
+from hat.data.road_scenes.layout import FIRST_CLASS, LANE_LINE, Layout, Line, Rgb, Thing
+from hat.data.road_scenes.shapes import shape
+
+#: OpenCV takes whole numbers: coordinates are in eighths of a pixel.
+_SHIFT = 3
+_LIMIT = 1 << 28  # and are clipped to what it takes
+_LINES_UNTIL = 150.0  # metres: farther lines are thinner than what can be drawn
+_DASHES_UNTIL = 75.0
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Things = Sequence[Thing]
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What is known of each face, a row each.
+
+    Args:
+        kinds: Rows of `SEG_CLASSES`, (F,).
+        things: Of which thing it is a part, (F,), -1 for sky and ground.
+        roles: Whose colour of the palette it has, (F,).
+        albedo: Its own colour, (F, 3).
+        normals: Where it looks, in the world, (F, 3).
+        planes: a, b, c of 1 / depth = a u + b v + c at the pixel (u, v), and the least and
+            greatest value of that on the face, (F, 5).
+    """
+
+    kinds: NDArray[np.uint8]
+    things: Ints
+    roles: Ints
+    albedo: Array
+    normals: Array
+    planes: Array
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A layout as the camera sees it.
+
+    Args:
+        ids: The face that each pixel shows, uint16, (H, W).
+        faces: What is known of these. Row 0 is the sky, then comes the ground.
+        num_alone: For each thing, how many pixels it would have if nothing stood before
+            it; counted only for what has a box.
+    """
+
+    ids: NDArray[np.uint16]
+    faces: Faces
+    num_alone: Ints
+
+    def depth(self) -> Floats:
+        """Metres along the view of the camera for each pixel; 0 for the sky."""
+        height, width = self.ids.shape
+        planes = self.faces.planes.astype(np.float32).T.copy()
+        a, b, c, low, high = (np.take(column, self.ids) for column in planes)
+        a *= np.arange(width, dtype=np.float32) + np.float32(0.5)
+        b *= (np.arange(height, dtype=np.float32) + np.float32(0.5))[:, None]
+        a += b
+        a += c
+        # A pixel on the rim of a face has its centre up to a pixel beside it.
+        np.clip(a, low, high, out=a)
+        depth: Floats = np.divide(1, a, out=a)
+        depth[self.ids == 0] = 0
+        return depth
+
+
+def draw_faces(layout: Layout) -> Drawing:
+    """Draw the ground, then all things, the farthest first."""
+    ids = np.zeros(layout.camera.size, np.uint16)
+    areas = list(_ground_areas(layout))
+    for number, outline in enumerate(_outlines(layout, areas), start=1):
+        cv2.fillPoly(ids, [outline], number, cv2.LINE_8, _SHIFT)
+    faces, outlines, counts = _faces_of_things(layout.things, layout.camera)
+    num_alone = _fill(ids, outlines, counts, faces, layout.things, first=len(areas) + 1)
+    return Drawing(ids, _with_ground(faces, areas, layout.camera), num_alone)
+
+
+@dataclass(frozen=True)
+class _Area:
+    """A part of the ground: what it is, its colour, and its rim along the road."""
+
+    kind: int
+    color: Rgb
+    right: float
+    left: float
+    xs: list[float]
+
+
+def _ground_areas(layout: Layout) -> Iterator[_Area]:
+    for strip in layout.strips:
+        xs = _stations(strip.start, strip.stop)
+        yield _Area(strip.kind, strip.color, strip.right, strip.left, xs)
+    for line in layout.lines:
+        right, left = line.offset - line.width / 2, line.offset + line.width / 2
+        for start, stop in _painted(line):
+            yield _Area(LANE_LINE, line.color, right, left, _stations(start, stop))
+
+
+def _painted(line: Line) -> Iterator[tuple[float, float]]:
+    """Where along the road a line is painted."""
+    if line.dash is None:
+        yield 0.5, _LINES_UNTIL
+        return
+    start = line.phase - 3 * line.dash
+    while start < _DASHES_UNTIL:
+        if start + line.dash > 0.7:
+            yield max(start, 0.5), start + line.dash
+        start += 3 * line.dash
+
+
+def _stations(start: float, stop: float) -> list[float]:
+    """Values of x from one to another, denser where the camera is near."""
+    if stop - start < 10:
+        return [start, stop]
+    ratio = (stop / start) ** (1 / 15)
+    return [start * ratio**n for n in range(16)]
+
+
+def _outlines(layout: Layout, areas: Sequence[_Area]) -> Iterator[NDArray[np.int32]]:
+    xs = np.array([x for area in areas for x in (*area.xs, *area.xs[::-1])])
+    counts = [len(area.xs) for area in areas]
+    sides = [side for area in areas for side in (area.right, area.left)]
+    offsets = np.repeat(sides, np.repeat(counts, 2))
+    points = np.stack([xs, layout.road.lateral(xs, offsets), np.zeros_like(xs)], axis=1)
+    camera = layout.camera
+    pixels = fixed(camera.to_pixels(camera.to_camera(points)))
+    start = 0
+    for count in counts:
+        yield pixels[start : start + 2 * count]
+        start += 2 * count
+
+
+def _faces_of_things(things: Things, camera: Camera) -> tuple[Faces, NDArray[np.int32], list[int]]:
+    """The faces that the camera can see, from far to near, their outlines and corners."""
+    shapes = [shape(thing.shape) for thing in things]
+    points = np.concatenate([each.points for each in shapes])  # (F, 13, 3)
+    rows = np.concatenate([each.rows for each in shapes])
+    owners = np.repeat(np.arange(len(things)), [len(each.rows) for each in shapes])
+    boxes = np.array([thing[2:9] for thing in things])  # x y z, l w h, yaw
+    counts, roles, levels, turns, two_sided = rows.T
+
+    world = _placed(points, boxes, owners, turns.astype(bool))
+    in_camera = camera.to_camera(world)
+    corners = in_camera[:, :-1]
+    middles = in_camera[:, -1]
+    edges = corners[:, 1:3] - corners[:, :1]
+    normals = np.cross(edges[:, 0], edges[:, 1])
+    distances = (normals * corners[:, 0]).sum(axis=1)  # of its plane, times the normal's length
+    is_seen = (distances < 0) | (two_sided | turns).astype(bool)
+    is_seen &= corners[..., 2].min(axis=1) > NEAR
+
+    seen = np.flatnonzero(is_seen)
+    pixels = camera.to_pixels(corners[seen])
+    height, width = camera.size
+    is_inside = (pixels.max(axis=1) > 0).all(axis=1)
+    is_inside &= (pixels.min(axis=1) < (width, height)).all(axis=1)
+    seen, pixels = seen[is_inside], pixels[is_inside]
+
+    nearness = np.square(middles[seen]).sum(axis=1)
+    rank = _distances(things, boxes)[owners[seen]]
+    order = np.lexsort((-nearness, levels[seen], owners[seen], -rank))
+    seen, pixels = seen[order], pixels[order]
+
+    faces = Faces(
+        kinds=np.array([thing.kind for thing in things], np.uint8)[owners[seen]],
+        things=owners[seen],
+        roles=roles[seen],
+        albedo=np.array([thing.palette for thing in things])[owners[seen], roles[seen]],
+        normals=_unit(normals[seen] @ camera.rotation, turns[seen].astype(bool)),
+        planes=_planes(normals[seen], distances[seen], corners[seen, :, 2], camera),
+    )
+    return faces, fixed(pixels), counts[seen].tolist()
+
+
+def _placed(points: Array, boxes: Array, owners: Ints, turns: NDArray[np.bool_]) -> Array:
+    """Points in shares of boxes, as points of the world."""
+    row = boxes[owners]
+    yaws = np.where(turns, np.arctan2(row[:, 1], row[:, 0]), row[:, 6])
+    cosine, sine = np.cos(yaws)[:, None], np.sin(yaws)[:, None]
+    local = points * row[:, None, 3:6]
+    world = np.empty_like(local)
+    world[..., 0] = cosine * local[..., 0] - sine * local[..., 1]
+    world[..., 1] = sine * local[..., 0] + cosine * local[..., 1]
+    world[..., 2] = local[..., 2]
+    world += row[:, None, :3]
+    return world
+
+
+def _distances(things: Things, boxes: Array) -> Array:
+    """By how far away things are drawn one over the other.
+
+    It is the distance of the nearest point of a thing, so that what stands beside a lorry
+    is behind it; but the farthest point of the side of a wall along the road, so that what
+    stands before the wall is in front of it.
+    """
+    x, y, _, length, width, _, yaw = boxes.T
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    along, across = -(cosine * x + sine * y), sine * x - cosine * y  # the camera, from the thing
+    reach, side = length / 2, width / 2
+    near = np.hypot(along - np.clip(along, -reach, reach), across - np.clip(across, -side, side))
+    far = np.hypot(np.abs(along) + reach, np.abs(across) - side)
+    distances: Array = np.where([thing.is_long for thing in things], far, near)
+    return distances
+
+
+def _unit(normals: Array, turns: NDArray[np.bool_]) -> Array:
+    """Normals of the world with length 1; what turns to the camera is lit as if from above."""
+    normals[turns] = (0.0, 0.0, 1.0)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def _planes(normals: Array, distances: Array, depths: Array, camera: Camera) -> Array:
+    """See `Faces`: a point at the depth z has normal . ray = distance / z."""
+    height, width = camera.size
+    is_edge_on = np.abs(distances) < 1e-9
+    slopes = normals / np.where(is_edge_on, np.inf, distances)[:, None]
+    slopes[:, :2] /= camera.focal
+    slopes[:, 2] -= slopes[:, 0] * (width / 2) + slopes[:, 1] * (height / 2)
+    return np.column_stack([slopes, 1 / depths.max(axis=1), 1 / depths.min(axis=1)])
+
+
+def _with_ground(faces: Faces, areas: Sequence[_Area], camera: Camera) -> Faces:
+    num_rows = 1 + len(areas)
+    up = camera.rotation[:, 2]
+    distance = np.array([-camera.height])
+    depths = np.array([[NEAR, 5000.0]])
+    plane = _planes(up[None], distance, depths, camera)
+    ground = np.full(num_rows, -1)
+    return Faces(
+        kinds=np.concatenate(
+            [np.array([0, *(area.kind for area in areas)], np.uint8), faces.kinds]
+        ),
+        things=np.concatenate([ground, faces.things]),
+        roles=np.concatenate([ground, faces.roles]),
+        albedo=np.concatenate([[(0.0, 0.0, 0.0)], [a.color for a in areas], faces.albedo]),
+        normals=np.concatenate([np.tile((0.0, 0.0, 1.0), (num_rows, 1)), faces.normals]),
+        planes=np.concatenate([np.repeat(plane, num_rows, axis=0), faces.planes]),
+    )
+
+
+def fixed(pixels: Array) -> NDArray[np.int32]:
+    """Continuous coordinates as OpenCV's fixed ones, which count from the middle of a pixel."""
+    parts = np.rint((pixels - 0.5) * (1 << _SHIFT))
+    return np.clip(parts, -_LIMIT, _LIMIT).astype(np.int32)
+
+
+def _fill(
+    ids: NDArray[np.uint16],
+    outlines: NDArray[np.int32],
+    counts: list[int],
+    faces: Faces,
+    things: Things,
+    first: int,
+) -> Ints:
+    """Draw faces with the numbers from `first`; how many pixels each thing has at first."""
+    num_alone = np.zeros(len(things), np.int64)
+    owners = faces.things
+    starts = np.flatnonzero(np.diff(owners, prepend=-1)).tolist()
+    for start, stop in zip(starts, [*starts[1:], len(owners)], strict=True):
+        for n in range(start, stop):
+            outline = outlines[n, : counts[n]]
+            cv2.fillConvexPoly(ids, outline, first + n, cv2.LINE_8, _SHIFT)
+        owner = owners[start]
+        if things[owner].kind >= FIRST_CLASS:
+            # Whatever has this thing's numbers or higher ones is its own: nothing was drawn later.
+            low = outlines[start:stop].min(axis=(0, 1)) >> _SHIFT
+            high = outlines[start:stop].max(axis=(0, 1)) >> _SHIFT
+            left, top = np.maximum(low - 1, 0)
+            right, bottom = np.maximum(high + 3, 0)
+            window = ids[top:bottom, left:right]
+            num_alone[owner] = np.count_nonzero(window >= first + start)
+    return num_alone
