@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hat.data.sample import Sample
@@ -115,22 +114,17 @@ def replay_position(loader: Any, epoch: int, position: int) -> Replay:
         raise ValueError(
             f"an epoch has {length} samples, at positions 0 to {length - 1}, got {position}"
         )
+    from hat.data.loaders.sample_maker import file_of
+
     key = loader.key(epoch, position)
     with preserved_random_state(), recorded_transforms() as records:
         sample = loader.make_sample(key)
     return Replay(
         sample=sample,
         index=key.sample,
-        path=_path(loader.dataset, sample, key.sample),
+        path=file_of(loader.dataset, key.sample),
         epoch=epoch,
         position=position,
         seed=key.seed,
         transforms=records,
     )
-
-
-def _path(dataset: Any, sample: Any, index: int) -> str | None:
-    if isinstance(sample, dict) and sample.get("img_path") is not None:
-        return str(Path(sample["img_path"]))
-    source = getattr(dataset, "source", None)
-    return None if source is None else source(index)

@@ -40,7 +40,7 @@ class Compose:
     def __init__(self, transforms: Sequence[Callable[[Any], Any] | MixingTransform]) -> None:
         self.transforms = list(transforms)
         for position, transform in enumerate(self.transforms):
-            if not (callable(transform) or isinstance(transform, MixingTransform)):
+            if not callable(transform):
                 raise TypeError(f"transform {position} is not callable, got {transform!r}")
 
     def __call__(
@@ -84,7 +84,7 @@ def _mix(
     if num_others == 0:
         return sample
     if draw_other is None:
-        raise TypeError("it mixes samples, and so must stand in the transform= of a data set")
+        transform(sample)  # refuses, saying where it belongs
     if records is None:
         return transform.mix(sample, [draw_other(position) for _ in range(num_others)])
     record.params = {}  # of those that draw outside make_params

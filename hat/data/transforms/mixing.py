@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from hat.data.sample import Sample
 
@@ -26,3 +26,14 @@ class MixingTransform(ABC):
     @abstractmethod
     def mix(self, sample: Sample, others: Sequence[Sample]) -> Sample:
         """The sample with the others in it; called only when `num_others` was above 0."""
+
+    def __call__(self, sample: Any) -> NoReturn:
+        """Refuse: a transform that mixes needs a data set to draw others from.
+
+        Raises:
+            TypeError: Always, saying where it belongs.
+        """
+        raise TypeError(
+            f"{type(self).__name__} mixes samples, and so must stand in the list transform= of a "
+            "data set, not inside another transform"
+        )

@@ -243,5 +243,5 @@ def test_keys_may_be_missing(name, key):
 
 @pytest.mark.parametrize("name", sorted(MIXING))
 def test_a_transform_that_mixes_needs_a_data_set(name):
-    with pytest.raises(RuntimeError, match="must stand in the transform= of a data set"):
+    with pytest.raises(RuntimeError, match="must stand in the list transform= of a data set"):
         Compose([MAKERS[name]()])(make_sample())
