@@ -167,6 +167,4 @@ def _read_shape(file: Any) -> tuple[int, ...]:
 def _check_length(num_bytes: int, expected: int) -> None:
     if num_bytes != expected:
         comparison = "fewer" if num_bytes < expected else "more"
-        raise ValueError(
-            f"its header says {expected:,} bytes of content, and there are {comparison}"
-        )
+        raise ValueError(f"its header says {expected:,} bytes follow, and there are {comparison}")
