@@ -65,6 +65,7 @@ KEYS: dict[str, Key] = {
     "img_id": Key("int or str, unique in the data set", "list of N", is_ragged=True),
     "img_path": Key("path of the picture's file, str", "list of N", is_ragged=True),
     "ori_shape": Key("(H, W) before any transform", "list of N", is_ragged=True),
+    "img_shape": Key("(H, W) of `img` less padding", "list of N", is_ragged=True),
 }
 
 
