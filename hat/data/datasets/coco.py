@@ -16,7 +16,9 @@ from hat.data.datasets.base import Dataset, Transforms
 from hat.data.datasets.coco_index import MISTAKE_TEXTS, Mistake, open_index
 from hat.data.datasets.coco_results import write_results
 from hat.data.datasets.coco_rle import draw_masks
-from hat.data.images import path_inside, read_image
+from hat.data.images import read_image
+from hat.data.orientation import TURNED, exif_orientation, orient_boxes, turned_upright
+from hat.data.pixels import Mask
 from hat.data.sample import Sample
 
 logger = logging.getLogger(__name__)
@@ -183,21 +185,19 @@ class CocoDataset(Dataset):
 
     def load(self, index: int) -> Sample:
         image = int(self._images[index])
-        path = self._path(image)
-        try:
-            img = read_image(path)
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"{path}: no such file, but {self.annotation_file} lists it as image "
-                f'{self._index.image_ids[image]}. missing_images="skip" leaves such images out'
-            ) from None
-        shape = (int(img.shape[-2]), int(img.shape[-1]))
         rows = self._rows(image)
         sample = self._annotation(image, rows)
+        try:
+            img = read_image(sample["img_path"])
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{sample['img_path']}: no such file, but {self.annotation_file} lists it as image "
+                f'{sample["img_id"]}. missing_images="skip" leaves such images out'
+            ) from None
         if self.with_masks:
             sample["gt_masks"] = draw_masks(list(self._shapes(rows)), sample["ori_shape"])
-        if shape != sample["ori_shape"]:
-            self._check_size(path, image, shape)
+        if tuple(img.shape[-2:]) != sample["ori_shape"]:
+            sample |= self._turned(sample, (int(img.shape[-2]), int(img.shape[-1])))
         return {"img": img, **sample}
 
     def annotation(self, index: int) -> Sample:
@@ -233,7 +233,7 @@ class CocoDataset(Dataset):
         index = self._index
         height, width = index.sizes[image].tolist()
         sample: Sample = {
-            "gt_bboxes": _boxes(index.boxes[rows], (height, width)),
+            "gt_bboxes": _boxes(torch.from_numpy(index.boxes[rows]), (height, width)),
             "gt_classes": torch.from_numpy(self._class_of_category[index.categories[rows]]),
             "gt_crowd": torch.from_numpy(index.crowd[rows]),
             "img_id": int(index.image_ids[image]),
@@ -267,23 +267,36 @@ class CocoDataset(Dataset):
                 bounds = index.part_offsets[first : last + 1].tolist()
                 yield [index.part_values[begin:end].tolist() for begin, end in pairwise(bounds)]
 
-    def _path(self, image: int) -> Path:
-        try:
-            return path_inside(self.image_root, self._names[image])
-        except ValueError as error:
-            raise ValueError(f"{self.annotation_file}: {error}") from None
+    def _turned(self, sample: Sample, shape: tuple[int, int]) -> Sample:
+        """The labels of a picture that EXIF turns, and that was labelled before it was."""
+        path, listed = sample["img_path"], sample["ori_shape"]
+        orientation = exif_orientation(path) if shape == listed[::-1] else 1
+        if orientation not in TURNED:
+            raise ValueError(
+                f"{path}: the picture is {shape[1]} x {shape[0]} (W x H), but "
+                f"{self.annotation_file} lists image {sample['img_id']} as "
+                f"{listed[1]} x {listed[0]}. Its boxes would not fit: one of the two is wrong"
+            )
+        boxes = orient_boxes(sample["gt_bboxes"].as_subclass(torch.Tensor), orientation, listed)
+        turned: Sample = {"gt_bboxes": _boxes(boxes, shape), "ori_shape": shape}
+        if "gt_masks" in sample:
+            masks = sample["gt_masks"].numpy().view(np.uint8)
+            pixels = [turned_upright(mask, orientation) for mask in masks]
+            turned["gt_masks"] = Mask(
+                torch.from_numpy(np.stack(pixels).view(np.bool_))
+                if pixels
+                else torch.zeros((0, *shape), dtype=torch.bool)
+            )
+        if "gt_keypoints" in sample:
+            # Centres of pixels: half a pixel from the corners that boxes count from.
+            points = sample["gt_keypoints"].as_subclass(torch.Tensor) + 0.5
+            corners = orient_boxes(torch.cat([points, points], dim=-1), orientation, listed)
+            turned["gt_keypoints"] = KeyPoints(corners[..., :2] - 0.5, canvas_size=shape)
+        return turned
 
-    def _check_size(self, path: Path, image: int, shape: tuple[int, int]) -> None:
-        height, width = self._index.sizes[image].tolist()
-        raise ValueError(
-            f"{path}: the picture is {shape[1]} x {shape[0]} (W x H), but {self.annotation_file} "
-            f"lists image {self._index.image_ids[image]} as {width} x {height}. Its boxes would "
-            "not fit: the file or the picture is wrong"
-        )
 
-
-def _boxes(boxes: NDArray[np.float32], shape: tuple[int, int]) -> BoundingBoxes:
-    return BoundingBoxes(torch.from_numpy(boxes), format=BoundingBoxFormat.XYXY, canvas_size=shape)
+def _boxes(boxes: torch.Tensor, shape: tuple[int, int]) -> BoundingBoxes:
+    return BoundingBoxes(boxes, format=BoundingBoxFormat.XYXY, canvas_size=shape)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

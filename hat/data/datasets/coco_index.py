@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from hat.data.arrays import StringArray, offsets_of
 from hat.data.datasets.coco_rle import checked_rle
+from hat.data.paths import path_inside
 
 logger = logging.getLogger(__name__)
 
@@ -316,9 +317,11 @@ def _image_mistake(image: Any) -> str | None:
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
         return f"file_name of image {image['id']} must be a text, got {_short(name)}"
-    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
-        return f"file_name {_short(name)} of image {image['id']} leads out of the folder"
-    if "\0" in name or not _is_encodable(name):
+    try:
+        path_inside(f"image {image['id']}", name)
+    except ValueError as error:
+        return str(error)
+    if not _is_encodable(name):
         return f"file_name {_short(name)} of image {image['id']} cannot be one"
     return None
 

@@ -17,6 +17,7 @@ from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 from hat.data.arrays import StringArray, offsets_of
 from hat.data.datasets.base import Color, Dataset, Transforms
 from hat.data.images import image_size, path_inside, read_image, read_mask
+from hat.data.orientation import TURNED, exif_orientation, orient_boxes, turned_upright
 from hat.data.pixels import Mask
 from hat.data.sample import Sample
 
@@ -49,7 +50,9 @@ class VocDataset(Dataset):
     one that a slip of the hand draws, although VOC could mean a column of pixels; the same
     goes for y.
 
-    The size is that of the picture itself. Files that say another are counted in the log.
+    The size is that of the picture itself. Files that say another are counted in the log,
+    unless it is that of the picture before its EXIF orientation turns it: then boxes and
+    maps are turned with it.
 
     All XML files are read at the start, and with them the headers of the pictures. Files
     that declare a document type are refused: it is what entities that expand to
@@ -136,6 +139,7 @@ class VocDataset(Dataset):
         self._ids = StringArray(picture.name for picture in pictures)
         self._files = StringArray(str(picture.path) for picture in pictures)
         self._sizes = np.array([picture.size for picture in pictures], np.int64).reshape(-1, 2)
+        self._orientations = np.array([picture.orientation for picture in pictures], np.int64)
         self._offsets = offsets_of(len(picture.objects) for picture in pictures)
         self._boxes = np.array([obj.box for obj in objects], np.float32).reshape(-1, 4)
         self._class_ids = np.array([obj.class_id for obj in objects], np.int64)
@@ -189,7 +193,8 @@ class VocDataset(Dataset):
     def _segmentation(self, index: int, shape: tuple[int, int]) -> Sample:
         rows = slice(int(self._offsets[index]), int(self._offsets[index + 1]))
         name = f"{self._ids[index]}.png"
-        seg = _map_of(path_inside(self.root / "SegmentationClass", name), shape)
+        orientation = int(self._orientations[index])
+        seg = _map_of(path_inside(self.root / "SegmentationClass", name), shape, orientation)
         values = seg.as_subclass(torch.Tensor)
         unknown = values[(values > len(self.classes)) & (values != _VOID)]
         if len(unknown):
@@ -197,7 +202,7 @@ class VocDataset(Dataset):
                 f"{self.root / 'SegmentationClass' / name}: has the class {int(unknown[0])}, "
                 f"but there are {len(self.classes)} beside the background"
             )
-        objects = _map_of(path_inside(self.root / "SegmentationObject", name), shape)
+        objects = _map_of(path_inside(self.root / "SegmentationObject", name), shape, orientation)
         # Object n of the annotation, counted from 1, is drawn with the number n.
         numbers = torch.from_numpy(self._numbers[rows] + 1)
         masks = objects.as_subclass(torch.Tensor)[None] == numbers[:, None, None]
@@ -226,7 +231,7 @@ def _every_third_bit(number: int) -> int:
 class _Object:
     number: int  # its place in the file
     class_id: int
-    box: tuple[float, float, float, float]
+    box: list[float]
     is_difficult: bool
     is_truncated: bool
 
@@ -237,6 +242,7 @@ class _Picture:
     path: Path
     exists: bool
     size: tuple[int, int]  # (H, W)
+    orientation: int  # by which its labels are turned with it; 1 where they are not
     objects: list[_Object] = field(default_factory=list)
 
 
@@ -267,11 +273,12 @@ class _Reading:
         path = self._path(file, name, annotation)
         exists = os.path.isfile(path)  # a name that cannot be one is of no file
         self.num_missing += not exists
-        picture = _Picture(name, path, exists, self._size(file, path, annotation, exists))
+        size, orientation = self._size(file, path, annotation, exists)
+        picture = _Picture(name, path, exists, size, orientation)
         for number, entry in enumerate(annotation.findall("object")):
             self.num_objects += 1
             try:
-                picture.objects.append(self._object(number, entry, picture.size))
+                picture.objects.append(self._object(number, entry, picture))
             except _WrongObject as error:
                 self.mistakes[error.kind] += 1
                 examples = self.examples.setdefault(error.kind, [])
@@ -291,39 +298,43 @@ class _Reading:
 
     def _size(
         self, file: Path, path: Path, annotation: ElementTree.Element, exists: bool
-    ) -> tuple[int, int]:
-        written = (_number(annotation, "size/height"), _number(annotation, "size/width"))
+    ) -> tuple[tuple[int, int], int]:
+        """The size of the picture, and the orientation that turns its labels with it."""
+        written = [_number(annotation, "size/height"), _number(annotation, "size/width")]
         try:
             size = image_size(path) if exists else None
         except ValueError:  # a damaged picture is an error of its sample, when that is read
             size = None
         if size is None:
-            if not all(0 < length < 2**31 for length in written):
+            if not all(1 <= length < 2**31 for length in written):
                 raise ValueError(f"{file}: has no size, and the picture {path} cannot be read")
-            return int(written[0]), int(written[1])
-        if size != written and not all(map(math.isnan, written)):
-            self.wrong_sizes.append(
-                f"{file} says {written[1]:g} x {written[0]:g}, the picture is {size[1]} x {size[0]}"
-            )
-        return size
+            return (int(written[0]), int(written[1])), 1
+        says_nothing = all(map(math.isnan, written))
+        if says_nothing or written == list(size):
+            return size, 1
+        orientation = exif_orientation(path)
+        if orientation in TURNED and written[::-1] == list(size):
+            return size, orientation
+        self.wrong_sizes.append(
+            f"{file} says {written[1]:g} x {written[0]:g}, the picture is {size[1]} x {size[0]}"
+        )
+        return size, 1
 
-    def _object(self, number: int, entry: ElementTree.Element, size: tuple[int, int]) -> _Object:
+    def _object(self, number: int, entry: ElementTree.Element, picture: _Picture) -> _Object:
         name = (entry.findtext("name") or "").strip()
         if not name:
             raise _WrongObject("no name", "an object must have a <name>")
         if name not in self.class_ids:
-            raise _WrongObject("class that is not in classes", repr(name))
+            raise _WrongObject("class that is not in classes", repr(name[:50]))
         return _Object(
             number,
             self.class_ids[name],
-            self._box(entry, size),
+            self._box(entry, picture),
             _number(entry, "difficult") == 1,
             _number(entry, "truncated") == 1,
         )
 
-    def _box(
-        self, entry: ElementTree.Element, size: tuple[int, int]
-    ) -> tuple[float, float, float, float]:
+    def _box(self, entry: ElementTree.Element, picture: _Picture) -> list[float]:
         keys = ("xmin", "ymin", "xmax", "ymax")
         xmin, ymin, xmax, ymax = (_number(entry, f"bndbox/{key}") for key in keys)
         found = f"bndbox {xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}"
@@ -333,15 +344,14 @@ class _Reading:
             raise _WrongObject("box whose end is before its start", found)
         if xmax == xmin or ymax == ymin:
             raise _WrongObject("box without width or height", found)
-        height, width = size
-        left, top = max(xmin - 1, 0.0), max(ymin - 1, 0.0)
-        right, bottom = min(xmax, float(width)), min(ymax, float(height))
-        if left >= right or top >= bottom:
+        is_turned = picture.orientation in TURNED
+        height, width = picture.size[::-1] if is_turned else picture.size
+        box = [max(xmin - 1, 0), max(ymin - 1, 0), min(xmax, width), min(ymax, height)]
+        if box[0] >= box[2] or box[1] >= box[3]:
             raise _WrongObject("box outside its picture", f"{found} of {width} x {height}")
-        self.num_clipped += (
-            min(xmin, ymin) < 0 or xmax > width + 1 or ymax > height + 1
-        )  # xmin 0 is one pixel past
-        return left, top, right, bottom
+        # Counted from 0 by mistake, a box starts one pixel past the picture.
+        self.num_clipped += min(xmin, ymin) < 0 or xmax > width + 1 or ymax > height + 1
+        return orient_boxes(torch.tensor(box), picture.orientation, (height, width)).tolist()
 
     def finish(self, bad_annotations: str) -> None:
         """Refuse what is wrong, or log it."""
@@ -434,8 +444,8 @@ def _other_sets(list_file: Path) -> str:
     return f"; there are {others}" if others else ""
 
 
-def _map_of(path: Path, shape: tuple[int, int]) -> Mask:
-    found = read_mask(path)
+def _map_of(path: Path, shape: tuple[int, int], orientation: int) -> Mask:
+    found = Mask(torch.from_numpy(turned_upright(read_mask(path).numpy(), orientation)))
     if tuple(found.shape) != shape:
         raise ValueError(
             f"{path}: the map is {found.shape[1]} x {found.shape[0]} (W x H), "
