@@ -157,7 +157,7 @@ def test_an_instance_of_an_unknown_class_is_refused(root):
 
 def test_labels_of_another_size_are_refused(root):
     save_map(label_file(root), np.full((20, 64), 7, np.uint8))
-    with pytest.raises(ValueError, match=r"labelIds\.png: has \(H, W\) \(20, 64\), its picture"):
+    with pytest.raises(ValueError, match=r"labelIds\.png: the mask is 64 x 20 pixels, its picture"):
         CityscapesDataset(root)[0]
 
 

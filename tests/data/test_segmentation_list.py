@@ -62,7 +62,7 @@ def test_a_value_that_is_no_class_is_refused(list_file):
 
 def test_labels_of_another_size_are_refused(list_file, tmp_path):
     save_map(tmp_path / "labels/1.png", np.zeros((20, 30), np.uint8))
-    message = r"labels/1\.png: has \(H, W\) \(20, 30\), its picture images/1\.png has \(40, 64\)"
+    message = r"labels/1\.png: the mask is 30 x 20 pixels, its picture images/1\.png 64 x 40"
     with pytest.raises(ValueError, match=message):
         SegmentationList(list_file, CLASSES)[1]
 
@@ -71,6 +71,27 @@ def test_labels_in_colours_are_refused(list_file, tmp_path):
     save_picture(tmp_path / "labels/1.png")
     with pytest.raises(ValueError, match=r"labels/1\.png"):
         SegmentationList(list_file, CLASSES)[1]
+
+
+def test_painted_labels_are_read_by_their_colours(list_file, tmp_path):
+    painted = np.zeros((40, 64, 3), np.uint8)
+    painted[:, 16:], painted[:, 32:] = (128, 64, 128), (64, 0, 128)
+    save_map(tmp_path / "labels/0.png", painted)
+    colors = {(0, 0, 0): 9, (128, 64, 128): 1, (64, 0, 128): 2}
+    dataset = SegmentationList(list_file, CLASSES, ignore_label=9, mask_colors=colors)
+    assert values_of(dataset) == [255, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("value", "expected"), [(2, [2] * 4), (255, [255] * 4)])
+def test_labels_of_16_bits_are_read(tmp_path, value, expected):
+    list_file = save_list(tmp_path, values=np.full((40, 64), value, np.uint16))
+    assert values_of(SegmentationList(list_file, CLASSES)) == expected
+
+
+def test_values_beyond_255_are_refused(tmp_path):
+    list_file = save_list(tmp_path, values=np.full((40, 64), 258, np.uint16))
+    with pytest.raises(ValueError, match=r"labels/0\.png: holds values up to 258"):
+        SegmentationList(list_file, CLASSES)[0]
 
 
 def test_a_prefix_of_all_names_can_be_taken_away(list_file):

@@ -12,7 +12,7 @@ from torchvision.datasets import Cityscapes
 
 from hat.data.arrays import StringArray
 from hat.data.datasets.base import Dataset, Transforms
-from hat.data.images import image_size, path_inside, read_image
+from hat.data.images import check_same_size, image_size, read_image, read_mask
 from hat.data.pixels import Mask
 from hat.data.sample import Sample
 
@@ -110,14 +110,13 @@ class CityscapesDataset(Dataset):
 
     def load(self, index: int) -> Sample:
         img = read_image(self._picture(index))
-        size = tuple(img.shape[-2:])
+        size = (img.shape[-2], img.shape[-1])
         sample: Sample = {"img": img, **self._identity(index), "ori_shape": size}
         if not self.with_labels:
             return sample
         path = self._label_file(self.names[index])
         ids = _read_ids(path)
-        if ids.shape != size:
-            raise ValueError(f"{path}: has (H, W) {ids.shape}, its picture has {size}")
+        check_same_size(torch.from_numpy(ids), path, size, self._picture(index))
         # An instance's id begins with that of its class.
         labels = np.where(ids >= _FIRST_INSTANCE, ids // _FIRST_INSTANCE, ids)
         sample["gt_seg"] = Mask(torch.from_numpy(_TRAIN_IDS[labels]))
@@ -149,28 +148,24 @@ class CityscapesDataset(Dataset):
         return {"img_id": self.names[index].split("/")[-1], "img_path": self.source(index)}
 
     def _picture(self, index: int) -> Path:
-        return path_inside(self.images_folder, self.names[index] + _ENDING)
+        return self.images_folder / (self.names[index] + _ENDING)
 
     def _label_file(self, name: str) -> Path:
         return self.labels_folder / (name + self._ending)
 
 
-def _read_ids(path: Path) -> NDArray[np.uint16]:
+def _read_ids(path: Path) -> NDArray[np.int32]:
     """The ids of a label or instance map, shape (H, W), all of them known ones."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if ids is None or ids.ndim != 2 or ids.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"{path}: cannot be decoded as a map of one channel of 8 or 16 bits")
+    ids = read_mask(path).as_subclass(torch.Tensor).to(torch.int32).numpy()
     present = np.flatnonzero(np.bincount(ids.ravel()))
     classes = np.where(present >= _FIRST_INSTANCE, present // _FIRST_INSTANCE, present)
     unknown = present[classes >= len(_LABELS)]
     if len(unknown):
         raise ValueError(f"{path}: ids {unknown[:5].tolist()} are none of Cityscapes'")
-    return ids.astype(np.uint16)
+    return ids
 
 
-def _things_in(ids: NDArray[np.uint16]) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
+def _things_in(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
     """The ids of things and groups of them, their classes, and which are groups."""
     numbers = {label.id: number for number, label in enumerate(_THINGS)}
     found = [

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 
 from hat.data.arrays import StringArray
 from hat.data.datasets.base import Dataset, Transforms
-from hat.data.images import IMAGE_SUFFIXES, image_size, path_inside, read_image
+from hat.data.images import IMAGE_SUFFIXES, image_size, read_image
 from hat.data.point_clouds import read_points
 from hat.data.projection import Projection
 from hat.data.sample import Sample
@@ -164,7 +164,7 @@ class KittiObjectDataset(Dataset):
         return str(self._picture(index))
 
     def _picture(self, index: int) -> Path:
-        return path_inside(self.folder / "image_2", self.pictures[index])
+        return self.folder / "image_2" / self.pictures[index]
 
     def _file(self, folder: str, frame: str) -> Path:
         return self.folder / folder / f"{frame}.txt"

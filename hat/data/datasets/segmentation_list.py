@@ -2,14 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hat.data.arrays import StringArray
 from hat.data.datasets.base import Color, Dataset, Transforms
-from hat.data.images import image_size, path_inside, read_image, read_mask
+from hat.data.images import (
+    check_same_size,
+    image_size,
+    path_inside,
+    read_image,
+    read_mask,
+)
+from hat.data.masks import Colors
 from hat.data.pixels import Mask
 from hat.data.sample import Sample
 
@@ -21,7 +30,7 @@ class SegmentationList(Dataset):
 
     CamVid in SegNet's edition and many others come this way. The two names are divided
     by white space, or by a tab where names hold spaces, and are relative to `root`. Label
-    maps hold a class at each pixel: 8-bit grey or palette indices.
+    maps hold a class at each pixel, as grey or palette indices, or as a colour of its own.
 
     Args:
         list_file: The list. Empty lines are skipped.
@@ -33,6 +42,8 @@ class SegmentationList(Dataset):
             255. If these stand among `classes`, later classes move up: classes are
             counted without them. 255 itself is always "not labelled".
         colors: RGB of each class, without those ignored.
+        mask_colors: For label maps that are painted: which value each colour stands for,
+            as a mapping from RGB or a list with the colour of each value.
         strip_prefix: What to take from the front of each name, such as `/SegNet/CamVid/`
             of SegNet's own lists.
 
@@ -52,6 +63,7 @@ class SegmentationList(Dataset):
         transform: Transforms = None,
         ignore_label: int | Sequence[int] = _NOT_LABELLED,
         colors: Sequence[Color] | None = None,
+        mask_colors: Colors | None = None,
         strip_prefix: str = "",
     ) -> None:
         super().__init__(transform)
@@ -69,6 +81,7 @@ class SegmentationList(Dataset):
         if colors is not None and len(colors) != len(self.seg_classes):
             raise ValueError(f"{len(self.seg_classes)} classes, but {len(colors)} colors")
         self.seg_colors = colors
+        self.mask_colors = mask_colors
         self._class_of = np.full(256, _NOT_LABELLED, np.uint8)
         kept = [value for value in range(len(names)) if value not in ignored]
         self._class_of[kept] = np.arange(len(kept))
@@ -84,21 +97,26 @@ class SegmentationList(Dataset):
     def load(self, index: int) -> Sample:
         img = read_image(self._path(self.pictures[index]))
         path = self._path(self.labels[index])
-        mask = read_mask(path).as_subclass(torch.Tensor).numpy()
-        size = tuple(img.shape[-2:])
-        if mask.shape != size:
-            raise ValueError(
-                f"{path}: has (H, W) {mask.shape}, its picture {self.pictures[index]} has {size}"
-            )
-        counts = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()
+        mask = read_mask(path, self.mask_colors).as_subclass(torch.Tensor)
+        size = (img.shape[-2], img.shape[-1])
+        check_same_size(mask, path, size, self.pictures[index])
+        seg = Mask(torch.from_numpy(self._classes_of(mask.numpy(), path)))
+        return {"img": img, "gt_seg": seg, **self._identity(index), "ori_shape": size}
+
+    def _classes_of(self, values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+        """The class of each pixel, by the value that is stored for it."""
+        if values.dtype != np.uint8:  # stored with 16 bits
+            if not 0 <= values.min(initial=0) <= values.max(initial=0) <= _NOT_LABELLED:
+                raise ValueError(f"{path}: holds values up to {values.max()}; classes end at 255")
+            values = values.astype(np.uint8)
+        counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel()
         unknown = np.flatnonzero((counts > 0) & ~self._is_known)
         if len(unknown):
             raise ValueError(
                 f"{path}: holds {int(counts[unknown[0]])} pixels of value {unknown[0]}, which is "
                 f"none of the {len(self.seg_classes)} classes nor in ignore_label"
             )
-        seg = Mask(torch.from_numpy(cv2.LUT(mask, self._class_of)))
-        return {"img": img, "gt_seg": seg, **self._identity(index), "ori_shape": size}
+        return np.asarray(cv2.LUT(values, self._class_of), np.uint8)
 
     def annotation(self, index: int) -> Sample:
         """The size from the picture's header."""
