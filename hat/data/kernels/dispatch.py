@@ -1,6 +1,7 @@
 """Between torchvision's functionals on tensors and kernels on arrays."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,12 +9,14 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 #: The pixels of one picture, shape (H, W, 3), or one plane of a mask, shape (H, W).
 Pixels = NDArray[Any]
-#: Takes pixels and the functional's arguments; must not write into the pixels.
+#: Takes pixels and the functional's arguments, by position or name as transforms happen to
+#: hand them over; must not write into the pixels.
 Kernel = Callable[..., Pixels]
 
 #: OpenCV holds positions in 16 bits.
@@ -32,66 +35,46 @@ class UnsupportedError(Exception):
 
 def register_image_kernel(name: str, kernel: Kernel, *, image_type: type[torch.Tensor]) -> None:
     """Run `kernel` for the functional of this name where it can, else torchvision's own."""
-    own_kernel = getattr(F, f"{name}_image")
+    functional = getattr(F, name)
 
     @functools.wraps(kernel)
     def dispatch(image: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        plain = image.as_subclass(torch.Tensor)
         try:
-            result = _run_on_image(kernel, plain, args, kwargs)
+            result = _run_on_image(kernel, image.as_subclass(torch.Tensor), args, kwargs)
         except UnsupportedError:
-            result = own_kernel(plain, *args, **kwargs)
+            result = functional(image.as_subclass(tv_tensors.Image), *args, **kwargs)
         return result.as_subclass(type(image))
 
-    F.register_kernel(getattr(F, name), image_type)(dispatch)
+    F.register_kernel(functional, image_type)(dispatch)
 
 
 def register_mask_kernel(name: str, kernel: Kernel, *, mask_type: type[torch.Tensor]) -> None:
-    """The same for masks; the kernel takes one plane, and whether it is bool, whole or real."""
-    own_kernel = getattr(F, f"{name}_mask")
+    """The same for masks; the kernel takes one plane and the type of the mask's values."""
+    functional = getattr(F, name)
 
     @functools.wraps(kernel)
     def dispatch(mask: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        plain = mask.as_subclass(torch.Tensor)
         try:
-            result = _run_on_mask(kernel, plain, args, kwargs)
+            result = _run_on_mask(kernel, mask.as_subclass(torch.Tensor), args, kwargs)
         except UnsupportedError:
-            own_kwargs = {key: kwargs[key] for key in kwargs if key not in _IMAGE_ONLY[name]}
-            result = own_kernel(plain, *args, **own_kwargs)
+            result = functional(mask.as_subclass(tv_tensors.Mask), *args, **kwargs)
         return result.as_subclass(type(mask))
 
-    F.register_kernel(getattr(F, name), mask_type)(dispatch)
+    F.register_kernel(functional, mask_type)(dispatch)
 
 
-#: What a functional hands to every kernel and torchvision's kernels of masks do not take.
-_IMAGE_ONLY = {
-    "resize": {"antialias"},
-    "resized_crop": {"interpolation", "antialias"},
-    "affine": {"interpolation"},
-    "rotate": {"interpolation"},
-    "perspective": {"interpolation"},
-    "elastic": {"interpolation"},
-}
-
-
-def _run_on_image(
-    kernel: Kernel, image: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any]
-) -> torch.Tensor:
+def _run_on_image(kernel: Kernel, image: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
     is_rgb = image.dtype == torch.uint8 and image.ndim >= 3 and image.shape[-3] == 3
     if not is_rgb or image.device.type != "cpu" or not image.numel():
         raise UnsupportedError
     if image.ndim == 3:
-        return torch.from_numpy(kernel(as_hwc(image), *args, **kwargs)).permute(2, 0, 1)
-    pictures = [
-        kernel(as_hwc(picture), *args, **kwargs) for picture in image.flatten(0, image.ndim - 4)
-    ]
+        return torch.from_numpy(kernel(as_hwc(image), **kwargs)).permute(2, 0, 1)
+    pictures = [kernel(as_hwc(picture), **kwargs) for picture in image.flatten(0, image.ndim - 4)]
     stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     return stacked.unflatten(0, image.shape[:-3])
 
 
-def _run_on_mask(
-    kernel: Kernel, mask: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any]
-) -> torch.Tensor:
+def _run_on_mask(kernel: Kernel, mask: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
     if mask.dtype not in _MASK_DTYPES or mask.device.type != "cpu" or not mask.numel():
         raise UnsupportedError
     if mask.requires_grad or mask.ndim < 2:
@@ -99,7 +82,7 @@ def _run_on_mask(
     array = mask.numpy()
     carrier = _CARRIERS[array.itemsize]
     planes = array.reshape(-1, *array.shape[-2:])
-    moved = [kernel(plane.view(carrier), array.dtype, *args, **kwargs) for plane in planes]
+    moved = [kernel(plane.view(carrier), array.dtype, **kwargs) for plane in planes]
     result = moved[0][None] if len(moved) == 1 else np.stack(moved)
     return torch.from_numpy(result.view(array.dtype).reshape(*mask.shape[:-2], *result.shape[1:]))
 
@@ -109,7 +92,7 @@ def as_hwc(image: torch.Tensor) -> NDArray[np.uint8]:
 
     A view if the channels are innermost in memory, even if there are gaps between rows.
     """
-    pixels = image.permute(1, 2, 0).numpy()
+    pixels = image.numpy().transpose(1, 2, 0)
     if pixels.strides[1:] == (3, 1):
         return pixels
     return cv2.merge(list(image.numpy()))  # ten times as fast as NumPy's copy
@@ -117,11 +100,10 @@ def as_hwc(image: torch.Tensor) -> NDArray[np.uint8]:
 
 def mode_of(interpolation: str | InterpolationMode | int) -> str:
     """The name of a mode of interpolation, as torchvision spells it."""
-    if isinstance(interpolation, InterpolationMode):
-        return str(interpolation.value)
-    if isinstance(interpolation, str):
-        return interpolation
-    raise UnsupportedError  # a constant of Pillow's
+    try:
+        return str(InterpolationMode(interpolation).value)
+    except ValueError:  # a constant of Pillow's, or no mode at all
+        raise UnsupportedError from None
 
 
 def fill_of(fill: float | Sequence[float] | None, size: int) -> list[float]:
