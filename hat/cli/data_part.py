@@ -26,7 +26,14 @@ def build_dataset(target: str, overrides: list[str]) -> Any:
     path, place = split_target(target)
     config = load(path, overrides)
     place = place or "float_trainer.data_loader"
-    part = _data_part(_value_at(config, place), place, config)
+    part = _value_at(config, place)
+    for inner in ("data_loader", "dataset"):
+        if isinstance(part, dict) and isinstance(part.get(inner), dict):
+            part, place = part[inner], f"{place}.{inner}"
+    if not isinstance(part, dict) or "type" not in part:
+        came = f"{type(part).__name__} {part!r:.60}"
+        message = f"expected a data set or a loader, dict(type=...), got {came}"
+        raise _refusal(config, place, message)
     # A root of its own: what is wrong with the model does not matter here.
     alone = Config(config.path, {place: part}, config.where, config.overrides, config.name)
     check(alone, [place])
@@ -63,21 +70,6 @@ def _value_at(config: Config, place: str) -> Any:
             has = did_you_mean(wanted, map(str, keys)) or f" It has: {', '.join(map(str, keys))}."
             inside = f"'{seen}'" if seen else "the config"
             raise _refusal(config, place, f"{inside} has no '{wanted}'.{has if keys else ''}")
-    return value
-
-
-def _data_part(value: Any, place: str, config: Config) -> dict[str, Any]:
-    """The dict of the data set: that of a loader, or the value itself."""
-    if isinstance(value, dict) and isinstance(value.get("data_loader"), dict):
-        value = value["data_loader"]
-    if isinstance(value, dict) and isinstance(value.get("dataset"), dict):
-        value = value["dataset"]
-    if not isinstance(value, dict) or "type" not in value:
-        raise _refusal(
-            config,
-            place,
-            f"expected a data set or a loader, dict(type=...), got {type(value).__name__}",
-        )
     return value
 
 

@@ -280,7 +280,7 @@ class _Writer:
 
 
 def _open(path: Path, *, readonly: bool) -> lmdb.Environment:
-    size = max(_FIRST_MAP_BYTES, 2 * path.stat().st_size if path.exists() else 0)
+    size = path.stat().st_size if path.exists() else 0
     return lmdb.open(
         str(path),
         subdir=False,
@@ -289,7 +289,7 @@ def _open(path: Path, *, readonly: bool) -> lmdb.Environment:
         readahead=False,  # the order is shuffled
         create=not readonly,
         meminit=False,
-        **({} if readonly else {"map_size": size}),
+        map_size=max(size, 1) if readonly else max(_FIRST_MAP_BYTES, 2 * size),
     )
 
 
