@@ -1,5 +1,6 @@
 """A pinhole camera over a road."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Camera:
         height, width = self.size
         return np.array([[self.focal, 0, width / 2], [0, self.focal, height / 2], [0, 0, 1]])
 
-    @property
+    @functools.cached_property
     def rotation(self) -> Array:
         """Directions of the world to those of the camera's frame, shape (3, 3)."""
         sine, cosine = math.sin(self.pitch), math.cos(self.pitch)

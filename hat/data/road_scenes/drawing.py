@@ -8,6 +8,7 @@ cannot disagree.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ _SHIFT = 3
 _LIMIT = 1 << 28  # and are clipped to what it takes
 _LINES_UNTIL = 150.0  # metres: farther lines are thinner than what can be drawn
 _DASHES_UNTIL = 75.0
+_FARTHEST = 5000.0  # metres, of the ground
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -55,21 +57,20 @@ class Drawing:
     """A layout as the camera sees it.
 
     Args:
-        ids: The face that each pixel shows, uint16, (H, W).
+        ids: The face that each pixel shows, (H, W).
         faces: What is known of these. Row 0 is the sky, then comes the ground.
         num_alone: For each thing, how many pixels it would have if nothing stood before
             it; counted only for what has a box.
     """
 
-    ids: NDArray[np.uint16]
+    ids: NDArray[np.intp]
     faces: Faces
     num_alone: Ints
 
     def depth(self) -> Floats:
         """Metres along the view of the camera for each pixel; 0 for the sky."""
         height, width = self.ids.shape
-        planes = self.faces.planes.astype(np.float32).T.copy()
-        a, b, c, low, high = (np.take(column, self.ids) for column in planes)
+        a, b, c, low, high = planes_of(self.faces.planes, self.ids)
         a *= np.arange(width, dtype=np.float32) + np.float32(0.5)
         b *= (np.arange(height, dtype=np.float32) + np.float32(0.5))[:, None]
         a += b
@@ -81,15 +82,21 @@ class Drawing:
         return depth
 
 
+def planes_of(table: Array, ids: NDArray[np.intp]) -> Sequence[NDArray[Any]]:
+    """The columns of a table (F, C) at each pixel: C arrays (H, W)."""
+    rows = np.take(table.astype(np.float32), ids, axis=0)  # one pass for all columns
+    return cv2.split(rows)
+
+
 def draw_faces(layout: Layout) -> Drawing:
     """Draw the ground, then all things, the farthest first."""
     ids = np.zeros(layout.camera.size, np.uint16)
     areas = list(_ground_areas(layout))
     for number, outline in enumerate(_outlines(layout, areas), start=1):
         cv2.fillPoly(ids, [outline], number, cv2.LINE_8, _SHIFT)
-    faces, outlines, counts = _faces_of_things(layout.things, layout.camera)
-    num_alone = _fill(ids, outlines, counts, faces, layout.things, first=len(areas) + 1)
-    return Drawing(ids, _with_ground(faces, areas, layout.camera), num_alone)
+    seen = _faces_of_things(layout.things, layout.camera)
+    num_alone = _fill(ids, seen, layout.things, first=len(areas) + 1)
+    return Drawing(ids.astype(np.intp), _with_ground(seen.faces, areas, layout.camera), num_alone)
 
 
 @dataclass(frozen=True)
@@ -147,60 +154,92 @@ def _outlines(layout: Layout, areas: Sequence[_Area]) -> Iterator[NDArray[np.int
         start += 2 * count
 
 
-def _faces_of_things(things: Things, camera: Camera) -> tuple[Faces, NDArray[np.int32], list[int]]:
-    """The faces that the camera can see, from far to near, their outlines and corners."""
+@dataclass(frozen=True)
+class _Seen:
+    """The faces of things that are seen, from far to near.
+
+    Args:
+        faces: What is known of them.
+        outlines: Their corners in OpenCV's fixed coordinates, (F, 12, 2).
+        counts: How many of the corners count, (F,).
+        windows: left, top, right, bottom of the pixels around each, (F, 4).
+    """
+
+    faces: Faces
+    outlines: NDArray[np.int32]
+    counts: Ints
+    windows: NDArray[np.int32]
+
+
+def _faces_of_things(things: Things, camera: Camera) -> _Seen:
     shapes = [shape(thing.shape) for thing in things]
-    points = np.concatenate([each.points for each in shapes])  # (F, 13, 3)
-    rows = np.concatenate([each.rows for each in shapes])
-    owners = np.repeat(np.arange(len(things)), [len(each.rows) for each in shapes])
+    points = np.concatenate([each.points for each in shapes], axis=2)  # (3, 13, F)
+    rows = np.concatenate([each.rows for each in shapes], axis=1)
+    owners = np.repeat(np.arange(len(things)), [each.rows.shape[1] for each in shapes])
     boxes = np.array([thing[2:9] for thing in things])  # x y z, l w h, yaw
-    counts, roles, levels, turns, two_sided = rows.T
 
-    world = _placed(points, boxes, owners, turns.astype(bool))
-    in_camera = camera.to_camera(world)
+    # A face that looks away is dropped by three of its corners, before all are computed.
+    turns = rows[3].astype(bool)
+    normals, distances = _planes_of(_in_camera(points[:, :3], boxes, owners, turns, camera))
+    seen = np.flatnonzero((distances < 0) | turns | rows[4].astype(bool))
+    in_camera = _in_camera(points[:, :, seen], boxes, owners[seen], turns[seen], camera)
     corners = in_camera[:, :-1]
-    middles = in_camera[:, -1]
-    edges = corners[:, 1:3] - corners[:, :1]
-    normals = np.cross(edges[:, 0], edges[:, 1])
-    distances = (normals * corners[:, 0]).sum(axis=1)  # of its plane, times the normal's length
-    is_seen = (distances < 0) | (two_sided | turns).astype(bool)
-    is_seen &= corners[..., 2].min(axis=1) > NEAR
-
-    seen = np.flatnonzero(is_seen)
-    pixels = camera.to_pixels(corners[seen])
+    nearest, farthest = corners[2].min(axis=0), corners[2].max(axis=0)
     height, width = camera.size
-    is_inside = (pixels.max(axis=1) > 0).all(axis=1)
-    is_inside &= (pixels.min(axis=1) < (width, height)).all(axis=1)
-    seen, pixels = seen[is_inside], pixels[is_inside]
+    u = corners[0] / corners[2] * camera.focal + width / 2
+    v = corners[1] / corners[2] * camera.focal + height / 2
+    left, right, top, bottom = u.min(axis=0), u.max(axis=0), v.min(axis=0), v.max(axis=0)
+    is_seen = (nearest > NEAR) & (right > 0) & (left < width) & (bottom > 0) & (top < height)
+    # What is smaller than half a pixel would be drawn as a whole one.
+    is_seen &= (right - left > 0.5) | (bottom - top > 0.5)
 
-    nearness = np.square(middles[seen]).sum(axis=1)
+    away = np.square(in_camera[:, -1]).sum(axis=0)
     rank = _distances(things, boxes)[owners[seen]]
-    order = np.lexsort((-nearness, levels[seen], owners[seen], -rank))
-    seen, pixels = seen[order], pixels[order]
-
+    order = np.lexsort((-away, rows[2, seen], owners[seen], -rank))
+    order = order[is_seen[order]]
+    seen = seen[order]
+    owners = owners[seen]
+    edges = np.stack([left, top, right, bottom], axis=1)[order]
     faces = Faces(
-        kinds=np.array([thing.kind for thing in things], np.uint8)[owners[seen]],
-        things=owners[seen],
-        roles=roles[seen],
-        albedo=np.array([thing.palette for thing in things])[owners[seen], roles[seen]],
-        normals=_unit(normals[seen] @ camera.rotation, turns[seen].astype(bool)),
-        planes=_planes(normals[seen], distances[seen], corners[seen, :, 2], camera),
+        kinds=np.array([thing.kind for thing in things], np.uint8)[owners],
+        things=owners,
+        roles=rows[1, seen],
+        albedo=np.array([thing.palette for thing in things])[owners, rows[1, seen]],
+        normals=_unit(normals[:, seen].T @ camera.rotation, turns[seen]),
+        planes=_planes(
+            normals[:, seen].T, distances[seen], nearest[order], farthest[order], camera
+        ),
     )
-    return faces, fixed(pixels), counts[seen].tolist()
+    outlines = fixed(np.stack([u[:, order].T, v[:, order].T], axis=-1))
+    return _Seen(faces, outlines, rows[0, seen], fixed(edges) >> _SHIFT)
 
 
-def _placed(points: Array, boxes: Array, owners: Ints, turns: NDArray[np.bool_]) -> Array:
-    """Points in shares of boxes, as points of the world."""
-    row = boxes[owners]
-    yaws = np.where(turns, np.arctan2(row[:, 1], row[:, 0]), row[:, 6])
-    cosine, sine = np.cos(yaws)[:, None], np.sin(yaws)[:, None]
-    local = points * row[:, None, 3:6]
-    world = np.empty_like(local)
-    world[..., 0] = cosine * local[..., 0] - sine * local[..., 1]
-    world[..., 1] = sine * local[..., 0] + cosine * local[..., 1]
-    world[..., 2] = local[..., 2]
-    world += row[:, None, :3]
-    return world
+def _in_camera(
+    points: Array, boxes: Array, owners: Ints, turns: NDArray[np.bool_], camera: Camera
+) -> Array:
+    """Points in shares of boxes, (3, N, F), in the camera's frame."""
+    yaws = np.where(turns, np.arctan2(boxes[:, 1], boxes[:, 0])[owners], boxes[owners, 6])
+    sizes = boxes[:, 3:6].T[:, owners]
+    cosine, sine = np.cos(yaws), np.sin(yaws)
+    # From shares of the box to the camera's frame in one matrix for each face.
+    axes = np.empty((3, 3, len(owners)))
+    right, ahead, up = camera.rotation.T[:, :, None]
+    axes[:, 0] = (right * cosine + ahead * sine) * sizes[0]
+    axes[:, 1] = (ahead * cosine - right * sine) * sizes[1]
+    axes[:, 2] = up * sizes[2]
+    origins = camera.to_camera(boxes[:, :3]).T[:, owners]
+    placed: Array = axes[:, 0, None] * points[0]
+    placed += axes[:, 1, None] * points[1]
+    placed += axes[:, 2, None] * points[2]
+    placed += origins[:, None]
+    return placed
+
+
+def _planes_of(corners: Array) -> tuple[Array, Array]:
+    """The normals of faces by three corners, (3, 3, F), and how far along them they are."""
+    (ax, ay, az), (bx, by, bz) = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    return normals, (normals * corners[:, 0]).sum(axis=0)
 
 
 def _distances(things: Things, boxes: Array) -> Array:
@@ -226,22 +265,23 @@ def _unit(normals: Array, turns: NDArray[np.bool_]) -> Array:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-def _planes(normals: Array, distances: Array, depths: Array, camera: Camera) -> Array:
+def _planes(
+    normals: Array, distances: Array, nearest: Array, farthest: Array, camera: Camera
+) -> Array:
     """See `Faces`: a point at the depth z has normal . ray = distance / z."""
     height, width = camera.size
     is_edge_on = np.abs(distances) < 1e-9
     slopes = normals / np.where(is_edge_on, np.inf, distances)[:, None]
     slopes[:, :2] /= camera.focal
     slopes[:, 2] -= slopes[:, 0] * (width / 2) + slopes[:, 1] * (height / 2)
-    return np.column_stack([slopes, 1 / depths.max(axis=1), 1 / depths.min(axis=1)])
+    return np.column_stack([slopes, 1 / farthest, 1 / nearest])
 
 
 def _with_ground(faces: Faces, areas: Sequence[_Area], camera: Camera) -> Faces:
     num_rows = 1 + len(areas)
     up = camera.rotation[:, 2]
-    distance = np.array([-camera.height])
-    depths = np.array([[NEAR, 5000.0]])
-    plane = _planes(up[None], distance, depths, camera)
+    below, near, far = np.array([[-camera.height], [NEAR], [_FARTHEST]])
+    plane = _planes(up[None], below, near, far, camera)
     ground = np.full(num_rows, -1)
     return Faces(
         kinds=np.concatenate(
@@ -261,29 +301,26 @@ def fixed(pixels: Array) -> NDArray[np.int32]:
     return np.clip(parts, -_LIMIT, _LIMIT).astype(np.int32)
 
 
-def _fill(
-    ids: NDArray[np.uint16],
-    outlines: NDArray[np.int32],
-    counts: list[int],
-    faces: Faces,
-    things: Things,
-    first: int,
-) -> Ints:
+def _fill(ids: NDArray[np.uint16], seen: _Seen, things: Things, first: int) -> Ints:
     """Draw faces with the numbers from `first`; how many pixels each thing has at first."""
     num_alone = np.zeros(len(things), np.int64)
-    owners = faces.things
-    starts = np.flatnonzero(np.diff(owners, prepend=-1)).tolist()
-    for start, stop in zip(starts, [*starts[1:], len(owners)], strict=True):
-        for n in range(start, stop):
-            outline = outlines[n, : counts[n]]
-            cv2.fillConvexPoly(ids, outline, first + n, cv2.LINE_8, _SHIFT)
+    owners = seen.faces.things
+    if not len(owners):
+        return num_alone
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    low = np.maximum(np.minimum.reduceat(seen.windows[:, :2], starts) - 1, 0).tolist()
+    high = np.maximum(np.maximum.reduceat(seen.windows[:, 2:], starts) + 3, 0).tolist()
+    polygons = [
+        outline[:count] for outline, count in zip(seen.outlines, seen.counts.tolist(), strict=True)
+    ]
+    stops = [*starts[1:].tolist(), len(owners)]
+    for n, (start, stop) in enumerate(zip(starts.tolist(), stops, strict=True)):
+        for number in range(start, stop):
+            cv2.fillConvexPoly(ids, polygons[number], first + number, cv2.LINE_8, _SHIFT)
         owner = owners[start]
         if things[owner].kind >= FIRST_CLASS:
-            # Whatever has this thing's numbers or higher ones is its own: nothing was drawn later.
-            low = outlines[start:stop].min(axis=(0, 1)) >> _SHIFT
-            high = outlines[start:stop].max(axis=(0, 1)) >> _SHIFT
-            left, top = np.maximum(low - 1, 0)
-            right, bottom = np.maximum(high + 3, 0)
+            # What has this thing's numbers or higher ones is its own: nothing was drawn later.
+            (left, top), (right, bottom) = low[n], high[n]
             window = ids[top:bottom, left:right]
             num_alone[owner] = np.count_nonzero(window >= first + start)
     return num_alone

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.data.road_scenes.camera import NEAR, Camera
-from hat.data.road_scenes.drawing import Drawing, Floats, fixed
+from hat.data.road_scenes.camera import NEAR, Array, Camera
+from hat.data.road_scenes.drawing import Drawing, Floats, fixed, planes_of
 from hat.data.road_scenes.layout import (
     BUILDING,
     FIRST_CLASS,
@@ -29,6 +29,10 @@ _LIGHT = FIRST_CLASS + 5
 _LAMP_REACH = 7.0  # metres around a street lamp that are lit
 #: Share of grain in the colour of each class.
 _GRAIN = {ROAD: 0.16, TERRAIN: 0.3, VEGETATION: 0.3, BUILDING: 0.08, LANE_LINE: 0.1, 3: 0.12}
+
+
+#: How bright the sun or moon is where it is in the sky.
+_SUN_STRENGTH: dict[Scene, float] = {"day": 1.0, "dusk": 1.0, "night": 0.75, "rain": 0.0}
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def paint(layout: Layout, drawing: Drawing, depth: Floats) -> NDArray[np.uint8]:
     ids = drawing.ids
     is_sky = ids == 0
     world = _world(layout.camera, depth)
-    planes = [np.take(column, ids) for column in _lit(layout, drawing, light)]
+    planes = list(planes_of(_lit(layout, drawing, light), ids))
     kinds = np.take(drawing.faces.kinds, ids)
     shade = _grain(layout, kinds, world)
     if light.lamps:
@@ -101,10 +105,9 @@ def paint(layout: Layout, drawing: Drawing, depth: Floats) -> NDArray[np.uint8]:
         _wet(layout, kinds == ROAD, planes)
     if light.lamps:
         _glow(drawing, planes, light)
-    picture = cv2.merge([plane * (255 * layout.exposure) for plane in planes])
     if layout.scene == "rain":
-        _rain(layout, picture)
-    return _developed(layout, picture)
+        _rain(layout, planes)
+    return _developed(layout, cv2.merge(planes))
 
 
 def _world(camera: Camera, depth: Floats) -> tuple[Floats, Floats, Floats]:
@@ -121,16 +124,16 @@ def _world(camera: Camera, depth: Floats) -> tuple[Floats, Floats, Floats]:
     return x, y, z
 
 
-def _lit(layout: Layout, drawing: Drawing, light: Light) -> Floats:
-    """The colour of each face in the light of the scene, shape (3, F)."""
+def _lit(layout: Layout, drawing: Drawing, light: Light) -> Array:
+    """The colour of each face in the light of the scene, shape (F, 3)."""
     faces = drawing.faces
     slant = np.maximum(faces.normals @ layout.sun, 0)[:, None]
     colors = faces.albedo * (np.array(light.ambient) + slant * np.array(light.sun))
     # Lamps shine on their own: those of vehicles by night, those of traffic lights always.
     glows = _glowing(drawing)
     strength = np.where(faces.kinds == _LIGHT, 1.0, light.lamps)[:, None]
-    colors = np.where(glows[:, None], np.maximum(colors, faces.albedo * strength), colors)
-    return np.ascontiguousarray(colors.T, np.float32)
+    lit: Array = np.where(glows[:, None], np.maximum(colors, faces.albedo * strength), colors)
+    return lit
 
 
 def _glowing(drawing: Drawing) -> NDArray[np.bool_]:
@@ -169,7 +172,7 @@ def _clouds() -> Floats:
     return np.clip(tile, 0, 1).ravel()
 
 
-def _from_tile(tile: Floats, first: Floats, second: Floats) -> Floats:
+def _from_tile(tile: Floats, first: NDArray[Any], second: NDArray[Any]) -> Floats:
     """What stands in a tile at coordinates that are whole numbers modulo its side."""
     rows = first.astype(np.int32) & (_TILE - 1)
     rows *= _TILE
@@ -305,36 +308,46 @@ def _put_sky(layout: Layout, is_sky: NDArray[np.bool_], planes: list[Floats], li
     if not len(rows):
         return
     bottom = int(rows[-1]) + 1
-    height, width = layout.camera.size
-    ones = np.ones((bottom, 1), np.float32)
-    camera = layout.camera
-    u = ((np.arange(width, dtype=np.float32) + 0.5 - width / 2) / camera.focal)[None]
-    v = ((np.arange(bottom, dtype=np.float32) + 0.5 - height / 2) / camera.focal)[:, None]
-    right, down, ahead = camera.rotation.astype(np.float32)
-    x, y, z = (right[n] * u + (down[n] * v + ahead[n] * ones) for n in range(3))
-    rise = np.clip(z, 0.0, 1)
-    blend = np.sqrt(np.minimum(rise * 1.6, 1))
-    reach = 22 / (z.clip(0.02) + 0.06)
-    cover = _from_tile(
-        _clouds(), x * reach + layout.texture_seed % 251, y * reach + layout.texture_seed % 241
-    )
-    level = 1 - layout.clouds * 0.75 if layout.scene != "rain" else 0.2
-    cover = np.clip((cover - level * 0.8) * 3.2, 0, 0.85)
-    cover *= np.minimum(rise * 9, 1)
-    white = np.array(light.ambient) * (1.0, 1.0, 1.0) + np.array(light.sun) * 0.6
-    sun = np.array(layout.sun)
-    # The sun is drawn where it is ahead, whatever side the shadows say it is on.
-    toward = (x * sun[0] + y * sun[1] + z * sun[2]) / np.sqrt(x * x + y * y + z * z)
-    disc = np.clip((toward - 0.9985) * 1500, 0, 1).astype(np.float32)
-    halo = np.square(np.square(np.square(np.maximum(toward, 0)))).astype(np.float32)
-    strength = {"day": 1.0, "dusk": 1.0, "night": 0.75, "rain": 0.0}[layout.scene]
-    for n, plane in enumerate(planes):
-        color = light.horizon[n] + (light.zenith[n] - light.horizon[n]) * blend
-        color += (white[n] - color) * cover
-        color += halo * np.float32(light.sun[n] * 0.35 * strength)
-        bright = (1.0, 0.95, 0.85)[n] * strength
-        color += (bright - color) * disc * (strength * (1 - cover))
-        np.copyto(plane[:bottom], color, where=is_sky[:bottom])
+    # The sky is smooth: a quarter of its pixels is enough.
+    x, y, z = _directions(layout.camera, bottom)
+    rise = np.clip(z, 0, 1)
+    blend = np.sqrt(np.minimum(rise * np.float32(1.6), 1))
+    reach = np.float32(22) / (np.maximum(z, np.float32(0.02)) + np.float32(0.06))
+    first, second = layout.texture_seed % 251, layout.texture_seed % 241
+    cover = _from_tile(_clouds(), x * reach + np.float32(first), y * reach + np.float32(second))
+    level = 0.16 if layout.scene == "rain" else 0.8 - layout.clouds * 0.6
+    cover = np.clip((cover - np.float32(level)) * np.float32(3.2), 0, np.float32(0.85))
+    cover *= np.minimum(rise * np.float32(9), 1)
+    strength = _SUN_STRENGTH[layout.scene]
+    toward = x * np.float32(layout.sun[0]) + y * np.float32(layout.sun[1])
+    toward += z * np.float32(layout.sun[2])
+    disc = np.clip((toward - np.float32(0.9985)) * 1500, 0, 1) * (1 - cover)
+    halo = np.square(np.square(np.square(np.maximum(toward, 0))))
+    parts = zip(planes, light.horizon, light.zenith, light.ambient, light.sun, strict=True)
+    for plane, horizon, zenith, ambient, sun in parts:
+        color = blend * np.float32(zenith - horizon)
+        color += np.float32(horizon)
+        color += (np.float32(ambient + 0.6 * sun) - color) * cover
+        if strength:
+            color += halo * np.float32(sun * 0.35 * strength)
+            color += (np.float32(strength * (0.85 + 0.25 * sun)) - color) * disc
+        large = cv2.resize(color, (plane.shape[1], bottom), interpolation=cv2.INTER_LINEAR)
+        np.copyto(plane[:bottom], large, where=is_sky[:bottom])
+
+
+def _directions(camera: Camera, bottom: int) -> list[Floats]:
+    """Where every other pixel of the upper rows looks: x, y and z of length 1."""
+    height, width = camera.size
+    num_columns, num_rows = -(-width // 2), -(-bottom // 2)
+    u = (np.arange(num_columns) + 0.5) * (width / num_columns) - width / 2
+    v = (np.arange(num_rows) + 0.5) * (bottom / num_rows) - height / 2
+    lengths = np.sqrt((u / camera.focal) ** 2 + ((v / camera.focal) ** 2 + 1)[:, None])
+    right, down, ahead = camera.rotation
+    return [
+        ((right[n] * u + (down[n] * v)[:, None]) / camera.focal + ahead[n]).astype(np.float32)
+        / lengths.astype(np.float32)
+        for n in range(3)
+    ]
 
 
 def _wet(layout: Layout, is_road: NDArray[np.bool_], planes: list[Floats]) -> None:
@@ -355,16 +368,20 @@ def _wet(layout: Layout, is_road: NDArray[np.bool_], planes: list[Floats]) -> No
 
 def _glow(drawing: Drawing, planes: list[Floats], light: Light) -> None:
     """Light spreads around lamps."""
-    lamps = np.take(_glowing(drawing), drawing.ids)
+    lamps = np.take(_glowing(drawing), drawing.ids).astype(np.float32)
     if not lamps.any():
         return
-    side = max(5, drawing.ids.shape[1] // 20) | 1
+    height, width = lamps.shape
+    small = (-(-width // 4), -(-height // 4))
+    side = max(3, small[0] // 20) | 1
     for plane in planes:
-        halo = cv2.blur(cv2.blur(np.where(lamps, plane, 0), (side, side)), (side, side))
+        halo = cv2.resize(plane * lamps, small, interpolation=cv2.INTER_AREA)
+        halo = cv2.blur(cv2.blur(halo, (side, side)), (side, side))
+        halo = cv2.resize(halo, (width, height), interpolation=cv2.INTER_LINEAR)
         plane += halo * np.float32(2.2 * light.lamps)
 
 
-def _rain(layout: Layout, picture: NDArray[Any]) -> None:
+def _rain(layout: Layout, planes: list[Floats]) -> None:
     """Streaks of falling drops."""
     height, width = layout.camera.size
     generator = np.random.Generator(np.random.PCG64(layout.texture_seed))
@@ -376,7 +393,9 @@ def _rain(layout: Layout, picture: NDArray[Any]) -> None:
     streaks: NDArray[Any] = np.zeros((height, width), np.uint8)
     lines = np.stack([starts, ends], axis=1)
     cv2.polylines(streaks, list(fixed(lines)), False, 70, 1, cv2.LINE_AA, 3)
-    picture += (streaks.astype(np.float32) * 0.6)[..., None]
+    brightness = streaks * np.float32(0.6 / 255)
+    for plane in planes:
+        plane += brightness
 
 
 @functools.lru_cache(maxsize=4)
@@ -389,9 +408,9 @@ def _sensor_noise(height: int, width: int) -> NDArray[np.float32]:
 def _developed(layout: Layout, picture: NDArray[Any]) -> NDArray[Any]:
     """As a camera delivers it: not quite sharp, with some noise, 8 bits."""
     height, width = layout.camera.size
-    picture = cv2.GaussianBlur(picture, (3, 3), 0.45)
     top, left = layout.texture_seed % 31, layout.texture_seed // 31 % 31
-    amount = 5.0 if layout.scene == "night" else 2.5
+    amount = 0.026 if layout.scene == "night" else 0.014
     noise = _sensor_noise(height, width)[top : top + height, left : left + width]
-    picture = cv2.addWeighted(picture, 1, np.ascontiguousarray(noise), amount, 0)
-    return cv2.convertScaleAbs(np.maximum(picture, 0))
+    picture = cv2.addWeighted(picture, 1, noise, amount, 0)
+    picture = cv2.convertScaleAbs(picture, alpha=255 * layout.exposure)
+    return cv2.GaussianBlur(picture, (3, 3), 0.45)

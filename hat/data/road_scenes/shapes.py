@@ -24,13 +24,13 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Shape:
-    """The faces of a thing, shape (F, ...).
+    """The faces of a thing; their number comes last, so that sums over corners are fast.
 
     Args:
-        points: (F, 13, 3) in shares of the box, x and y -0.5..0.5 and z 0..1: the corners of
+        points: (3, 13, F) in shares of the box, x and y -0.5..0.5 and z 0..1: the corners of
             each face, the last repeated until they are 12, and the middle of its part.
             Faces of one level are drawn part by part, the farthest part first.
-        rows: (F, 5) of whole numbers: how many corners a face has, whose colour of the
+        rows: (5, F) of whole numbers: how many corners a face has, whose colour of the
             palette, its level (higher ones are drawn over lower ones), whether it turns
             to the camera, as foliage does, and whether it is seen from behind too.
     """
@@ -137,7 +137,8 @@ class _Builder:
             (len(face), role, level, turns, two_sided)
             for face, (role, level, _, turns, two_sided) in zip(self.faces, self.rows, strict=True)
         ]
-        return Shape(np.concatenate([corners, middles[:, None]], axis=1), np.array(rows, np.int64))
+        points = np.concatenate([corners, middles[:, None]], axis=1)  # (F, 13, 3)
+        return Shape(np.ascontiguousarray(points.T), np.array(rows, np.int64).T.copy())
 
 
 def _wheels(make: _Builder, places: Sequence[float], radius: float, half_width: float) -> None:
