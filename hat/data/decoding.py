@@ -50,6 +50,16 @@ def read_file(path: str | Path) -> bytes:
         return file.read()
 
 
+def check_not_empty(start: bytes) -> None:
+    """Refuse a file without content.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not start:
+        raise ValueError("the file is empty")
+
+
 @contextmanager
 def errors_naming(name: str | Path) -> Iterator[None]:
     """Turn whatever goes wrong inside into an error that starts with the file's name.
@@ -65,8 +75,11 @@ def errors_naming(name: str | Path) -> Iterator[None]:
     except PILImage.UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise ValueError(f"{name}: cannot be decoded: not a picture ({known})") from error
+    except (ValueError, OSError, SyntaxError) as error:
+        raise ValueError(f"{name}: cannot be decoded: {error}") from error
     except Exception as error:  # on damaged files decoders raise whatever they stumble over
-        raise ValueError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{name}: cannot be decoded: damaged ({reason})") from error
 
 
 def check_pixels(height: int, width: int, max_pixels: int) -> None:
@@ -93,6 +106,7 @@ def opened(file: BinaryIO, max_pixels: int) -> Iterator[PILImage.Image]:
 @contextmanager
 def opened_whole(data: bytes, max_pixels: int) -> Iterator[PILImage.Image]:
     """The same of a file's content, which is refused if it is a damaged PNG."""
+    check_not_empty(data)
     with opened(io.BytesIO(data), max_pixels) as picture:
         if picture.format == "PNG":
             _check_png(data)
@@ -116,16 +130,36 @@ def jpeg_head(data: bytes) -> bytes:
     return data[:position]
 
 
+def check_jpeg_head(head: bytes, data: bytes) -> None:
+    """Refuse a file that ends before its first scan.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if len(head) == len(data):
+        raise ValueError("the JPEG is cut short within its header")
+
+
+def jpeg_header(data: bytes) -> tuple[int, int, str] | None:
+    """Height, width and colour space of a JPEG; None if simplejpeg cannot tell."""
+    try:
+        height, width, color_space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except (ValueError, KeyError):  # the latter for a layout of colours without a name
+        return None
+    return height, width, color_space
+
+
 def decode_jpeg(data: bytes, head: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
     """RGB of shape (H, W, 3), not yet turned upright; None if simplejpeg does not know this kind.
 
     Raises:
         ValueError: If the JPEG is damaged or too large.
     """
-    try:
-        height, width, color_space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError:
+    header = jpeg_header(data)
+    if header is None:
+        check_jpeg_head(head, data)
         return None
+    height, width, color_space = header
     check_pixels(height, width, max_pixels)
     _check_scans(data, head, color_space)
     if color_space in ("CMYK", "YCCK"):
@@ -171,7 +205,9 @@ def _check_png(data: bytes) -> None:
     """Pillow stops at the last row: it sees neither checksums nor a missing end."""
     view = memoryview(data)
     for kind, start, size in png_chunks(io.BytesIO(data)):
-        stored = bytes(view[start + size : start + size + 4])
+        stored = view[start + size : start + size + 4]
+        if len(stored) < 4:
+            break
         if kind in _PNG_CRITICAL:
             if zlib.crc32(view[start - 4 : start + size]).to_bytes(4, "big") != stored:
                 raise ValueError(f"damaged PNG: the checksum of {kind.decode()} is wrong")

@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import BinaryIO
 
-import simplejpeg
 from PIL import Image as PILImage
 
 from hat.data.decoding import (
     MAX_PIXELS,
+    check_jpeg_head,
+    check_not_empty,
     check_pixels,
     decode_jpeg,
     errors_naming,
     is_jpeg,
     jpeg_head,
+    jpeg_header,
     opened,
     opened_whole,
     read_file,
@@ -117,16 +119,16 @@ def image_size(path: str | Path) -> tuple[int, int]:
 def _header(file: BinaryIO) -> tuple[int, int, bool]:
     """Height and width as stored, and whether these are to be swapped."""
     start = file.read(_HEAD_BYTES)
+    check_not_empty(start)
     if is_jpeg(start):
         head = jpeg_head(start)
-        try:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(start, strict=False)
-        except ValueError:
-            pass  # the frame's header lies further on, or is of a kind that only Pillow knows
-        else:
-            if len(head) < len(start):
-                check_pixels(height, width, MAX_PIXELS)
-                return height, width, jpeg_orientation(start, head) in TURNED
+        header = jpeg_header(start)
+        if header is not None and len(head) < len(start):
+            height, width, _ = header
+            check_pixels(height, width, MAX_PIXELS)
+            return height, width, jpeg_orientation(start, head) in TURNED
+        if len(start) < _HEAD_BYTES:
+            check_jpeg_head(head, start)
     file.seek(0)
     with opened(file, MAX_PIXELS) as picture:
         if picture.format == "TIFF":  # Pillow swaps these of its own accord

@@ -1,6 +1,7 @@
 """The EXIF orientation: how a stored picture is turned upright, and its boxes with it."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,8 @@ ORIENTATION = 274
 
 #: Those that swap height and width.
 TURNED = (5, 6, 7, 8)
+
+_EXIF_START = b"Exif\0\0"
 
 #: Where a PNG may say it, by the starts of chunks; all others can be passed over.
 _PNG_SAYS = {
@@ -93,9 +96,14 @@ def turned_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def jpeg_orientation(data: bytes, head: bytes) -> int:
     """The orientation of a JPEG; `head` is what `jpeg_head` gives."""
-    if b"Exif\0\0" not in head and b"tiff:Orientation" not in head:
+    count, has_xmp = head.count(_EXIF_START), b"tiff:Orientation" in head
+    if not count and not has_xmp:
         return 1
-    with opened(io.BytesIO(data), MAX_PIXELS) as picture:
+    start = head.find(_EXIF_START)
+    if count == 1 and not has_xmp and head[start - 4 : start - 2] == b"\xff\xe1":
+        length = int.from_bytes(head[start - 2 : start], "big")  # and it counts itself
+        return _valid(lambda: _parsed(head[start : start - 2 + length]))
+    with opened(io.BytesIO(data), MAX_PIXELS) as picture:  # four times as slow as the above
         return picture_orientation(picture)
 
 
@@ -111,11 +119,21 @@ def picture_orientation(picture: PILImage.Image) -> int:
 
     Pillow itself turns a TIFF when it loads the pixels; after that it is upright.
     """
+    return _valid(picture.getexif)
+
+
+def _valid(exif: Callable[[], PILImage.Exif]) -> int:
     try:
-        orientation = picture.getexif().get(ORIENTATION, 1)
+        orientation = exif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF makes Pillow raise anything, and the pixels no worse
         return 1
     return orientation if orientation in range(1, 9) else 1
+
+
+def _parsed(segment: bytes) -> PILImage.Exif:
+    exif = PILImage.Exif()
+    exif.load(segment)
+    return exif
 
 
 def _png_may_say(file: BinaryIO) -> bool:

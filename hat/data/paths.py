@@ -1,7 +1,7 @@
 """File names that come from annotations, which somebody else may have written."""
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -34,9 +34,9 @@ def path_inside(root: str | Path, name: str) -> Path:
             f"{root}: the file name {name!r} has a NUL, a backslash or a drive letter; "
             "names are relative to the folder, with / between parts"
         )
-    relative = PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts:
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts:
         raise ValueError(f"{root}: the file name {name!r} leads out of the folder")
-    if not relative.parts:
+    if not set(parts) - {"", "."}:
         raise ValueError(f"{root}: the file name {name!r} names no file")
-    return Path(root, relative)
+    return Path(root, name)

@@ -1,5 +1,7 @@
 """Pictures in folders, with and without classes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image as PILImage
@@ -129,7 +131,7 @@ def test_files_are_taken_in_the_given_order(animals):
 
 
 def test_folders_are_searched_in_order(animals):
-    names = [path.relative_to(animals).as_posix() for path in ImageFiles([animals]).paths]
+    names = [Path(path).relative_to(animals).as_posix() for path in ImageFiles([animals]).paths]
     assert names == ["cat/a.png", "cat/b.png", "dog/a.png"]
 
 

@@ -1,11 +1,11 @@
 """Pictures by their paths, without labels: what is given to a model to look at."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hat.data.datasets.base import Dataset
-from hat.data.images import IMAGE_SUFFIXES, read_image
+from hat.data.arrays import StringArray
+from hat.data.datasets.base import Dataset, Transforms
+from hat.data.images import IMAGE_SUFFIXES, image_size, read_image
 from hat.data.sample import Sample
 
 
@@ -21,23 +21,28 @@ class ImageFiles(Dataset):
         FileNotFoundError: If a path does not exist or a folder holds no picture.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[str | Path],
-        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
-    ) -> None:
+    def __init__(self, paths: Sequence[str | Path], transform: Transforms = None) -> None:
         super().__init__(transform)
         if isinstance(paths, str | Path):
             raise TypeError(f"paths must be a list of files and folders, got {paths!r}")
-        self.paths = [file for path in paths for file in find_images(Path(path))]
+        self.paths = StringArray(str(file) for path in paths for file in find_images(Path(path)))
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def load(self, index: int) -> Sample:
-        img = read_image(self.paths[index])
-        path = str(self.paths[index])
+        path = self.paths[index]
+        img = read_image(path)
         return {"img": img, "img_id": path, "img_path": path, "ori_shape": tuple(img.shape[-2:])}
+
+    def annotation(self, index: int) -> Sample:
+        """All but the picture, of which only the header is read."""
+        path = self.paths[index]
+        return {"img_id": path, "img_path": path, "ori_shape": image_size(path)}
+
+    def source(self, index: int) -> str:
+        """The picture's file."""
+        return self.paths[index]
 
 
 def find_images(path: Path) -> list[Path]:

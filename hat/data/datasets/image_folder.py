@@ -1,12 +1,14 @@
 """A folder with one folder of pictures per class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hat.data.datasets.base import Dataset
+import numpy as np
+
+from hat.data.arrays import StringArray
+from hat.data.datasets.base import Dataset, Transforms
 from hat.data.datasets.image_files import find_images
-from hat.data.images import read_image
+from hat.data.images import image_size, read_image
 from hat.data.sample import Sample
 
 
@@ -30,7 +32,7 @@ class ImageFolder(Dataset):
         self,
         root: str | Path,
         classes: Sequence[str] | None = None,
-        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        transform: Transforms = None,
     ) -> None:
         super().__init__(transform)
         self.root = Path(root)
@@ -43,25 +45,32 @@ class ImageFolder(Dataset):
         unknown = sorted(set(folders) - set(self.classes))
         if unknown:
             raise ValueError(f"{root}: folders {unknown} are not in classes {list(self.classes)}")
-        self.items = [
-            (path, class_id)
-            for class_id, name in enumerate(self.classes)
-            if name in folders
-            for path in find_images(self.root / name)
-        ]
+        found = [find_images(self.root / name) if name in folders else [] for name in self.classes]
+        self.names = StringArray(
+            path.relative_to(self.root).as_posix() for paths in found for path in paths
+        )
+        self.labels = np.repeat(np.arange(len(found)), [len(paths) for paths in found])
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.names)
 
     def load(self, index: int) -> Sample:
-        path, class_id = self.items[index]
-        img = read_image(path)
+        img = read_image(self.source(index))
+        return {"img": img, **self._known(index), "ori_shape": tuple(img.shape[-2:])}
+
+    def annotation(self, index: int) -> Sample:
+        """All but the picture, of which only the header is read."""
+        return {**self._known(index), "ori_shape": image_size(self.source(index))}
+
+    def source(self, index: int) -> str:
+        """The picture's file."""
+        return str(self.root / self.names[index])
+
+    def _known(self, index: int) -> Sample:
         return {
-            "img": img,
-            "label": class_id,
-            "img_id": str(path.relative_to(self.root)),
-            "img_path": str(path),
-            "ori_shape": tuple(img.shape[-2:]),
+            "label": int(self.labels[index]),
+            "img_id": self.names[index],
+            "img_path": self.source(index),
         }
 
 
