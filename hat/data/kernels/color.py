@@ -26,13 +26,13 @@ _CHUNK = 65_536
 _LEVELS = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 256)
 
 
-def adjust_brightness(pixels: Pixels, *, brightness_factor: float) -> Pixels:
+def adjust_brightness(pixels: Pixels, brightness_factor: float) -> Pixels:
     if brightness_factor < 0:
         raise UnsupportedError
     return cv2.convertScaleAbs(pixels, alpha=brightness_factor, beta=_CUT)
 
 
-def adjust_contrast(pixels: Pixels, *, contrast_factor: float) -> Pixels:
+def adjust_contrast(pixels: Pixels, contrast_factor: float) -> Pixels:
     if contrast_factor < 0:
         raise UnsupportedError
     # torchvision cuts the fraction off each pixel's grey: half a level on average.
@@ -41,7 +41,7 @@ def adjust_contrast(pixels: Pixels, *, contrast_factor: float) -> Pixels:
     return cv2.addWeighted(pixels, contrast_factor, pixels, 0, offset)
 
 
-def adjust_saturation(pixels: Pixels, *, saturation_factor: float) -> Pixels:
+def adjust_saturation(pixels: Pixels, saturation_factor: float) -> Pixels:
     """Towards or away from grey in one step, the grey's fraction kept, less half a level."""
     if saturation_factor < 0:
         raise UnsupportedError
@@ -51,7 +51,7 @@ def adjust_saturation(pixels: Pixels, *, saturation_factor: float) -> Pixels:
     return cv2.transform(pixels, matrix.astype(np.float32))
 
 
-def adjust_hue(pixels: Pixels, *, hue_factor: float) -> Pixels:
+def adjust_hue(pixels: Pixels, hue_factor: float) -> Pixels:
     """In floats: OpenCV's hue of 8 bits is off by half a level on average, by eleven at most."""
     if not -0.5 <= hue_factor <= 0.5:
         raise UnsupportedError
@@ -73,11 +73,11 @@ def adjust_hue(pixels: Pixels, *, hue_factor: float) -> Pixels:
     return result
 
 
-def adjust_gamma(pixels: Pixels, *, gamma: float, gain: float = 1) -> Pixels:
+def adjust_gamma(pixels: Pixels, gamma: float, gain: float = 1) -> Pixels:
     return _look_up(pixels, F.adjust_gamma_image(_LEVELS, gamma=gamma, gain=gain))
 
 
-def solarize(pixels: Pixels, *, threshold: float) -> Pixels:
+def solarize(pixels: Pixels, threshold: float) -> Pixels:
     return _look_up(pixels, F.solarize_image(_LEVELS, threshold=threshold))
 
 
@@ -104,7 +104,7 @@ def equalize(pixels: Pixels) -> Pixels:
     return cv2.LUT(pixels, np.stack(tables, axis=1)[None])
 
 
-def rgb_to_grayscale(pixels: Pixels, *, num_output_channels: int = 1) -> Pixels:
+def rgb_to_grayscale(pixels: Pixels, num_output_channels: int = 1) -> Pixels:
     if num_output_channels == 3:
         return _grey_rgb(pixels)
     if num_output_channels != 1:
@@ -112,7 +112,7 @@ def rgb_to_grayscale(pixels: Pixels, *, num_output_channels: int = 1) -> Pixels:
     return cv2.transform(pixels, np.array([[*_GREY, _CUT]], np.float32))[:, :, None]
 
 
-def permute_channels(pixels: Pixels, *, permutation: Sequence[int]) -> Pixels:
+def permute_channels(pixels: Pixels, permutation: Sequence[int]) -> Pixels:
     if sorted(permutation) != [0, 1, 2]:
         raise UnsupportedError
     return cv2.transform(pixels, np.eye(3, dtype=np.float32)[list(permutation)])

@@ -1,7 +1,6 @@
 """Between torchvision's functionals on tensors and kernels on arrays."""
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,18 +62,24 @@ def register_mask_kernel(name: str, kernel: Kernel, *, mask_type: type[torch.Ten
     F.register_kernel(functional, mask_type)(dispatch)
 
 
-def _run_on_image(kernel: Kernel, image: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
+def _run_on_image(
+    kernel: Kernel, image: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any]
+) -> torch.Tensor:
     is_rgb = image.dtype == torch.uint8 and image.ndim >= 3 and image.shape[-3] == 3
     if not is_rgb or image.device.type != "cpu" or not image.numel():
         raise UnsupportedError
     if image.ndim == 3:
-        return torch.from_numpy(kernel(as_hwc(image), **kwargs)).permute(2, 0, 1)
-    pictures = [kernel(as_hwc(picture), **kwargs) for picture in image.flatten(0, image.ndim - 4)]
+        return torch.from_numpy(kernel(as_hwc(image), *args, **kwargs).transpose(2, 0, 1))
+    pictures = [
+        kernel(as_hwc(picture), *args, **kwargs) for picture in image.flatten(0, image.ndim - 4)
+    ]
     stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     return stacked.unflatten(0, image.shape[:-3])
 
 
-def _run_on_mask(kernel: Kernel, mask: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
+def _run_on_mask(
+    kernel: Kernel, mask: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any]
+) -> torch.Tensor:
     if mask.dtype not in _MASK_DTYPES or mask.device.type != "cpu" or not mask.numel():
         raise UnsupportedError
     if mask.requires_grad or mask.ndim < 2:
@@ -82,7 +87,7 @@ def _run_on_mask(kernel: Kernel, mask: torch.Tensor, kwargs: dict[str, Any]) -> 
     array = mask.numpy()
     carrier = _CARRIERS[array.itemsize]
     planes = array.reshape(-1, *array.shape[-2:])
-    moved = [kernel(plane.view(carrier), array.dtype, **kwargs) for plane in planes]
+    moved = [kernel(plane.view(carrier), array.dtype, *args, **kwargs) for plane in planes]
     result = moved[0][None] if len(moved) == 1 else np.stack(moved)
     return torch.from_numpy(result.view(array.dtype).reshape(*mask.shape[:-2], *result.shape[1:]))
 

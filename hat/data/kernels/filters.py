@@ -13,7 +13,6 @@ _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 def gaussian_blur(
     pixels: Pixels,
-    *,
     kernel_size: int | Sequence[int],
     sigma: float | Sequence[float] | None = None,
 ) -> Pixels:
@@ -36,7 +35,7 @@ def gaussian_blur(
     return cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REFLECT_101)
 
 
-def adjust_sharpness(pixels: Pixels, *, sharpness_factor: float) -> Pixels:
+def adjust_sharpness(pixels: Pixels, sharpness_factor: float) -> Pixels:
     if sharpness_factor < 0 or min(pixels.shape[:2]) <= 2:
         raise UnsupportedError
     smooth = cv2.filter2D(pixels, -1, _SMOOTH)

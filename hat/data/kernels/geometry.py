@@ -1,4 +1,4 @@
-"""Flips, crops, borders and sizes."""
+"""Flips, crops, borders and sizes; the arguments are those of torchvision's functionals."""
 
 import functools
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def vertical_flip(pixels: Pixels) -> Pixels:
     return cv2.flip(pixels, 0)
 
 
-def crop(pixels: Pixels, *, top: int, left: int, height: int, width: int) -> Pixels:
+def crop(pixels: Pixels, top: int, left: int, height: int, width: int) -> Pixels:
     """A view where the window lies inside, else a copy with black outside."""
     old_height, old_width = pixels.shape[:2]
     right, bottom = left + width, top + height
@@ -43,7 +43,7 @@ def crop(pixels: Pixels, *, top: int, left: int, height: int, width: int) -> Pix
     return cv2.copyMakeBorder(inside, *borders, cv2.BORDER_CONSTANT, value=0)
 
 
-def center_crop(pixels: Pixels, *, output_size: int | Sequence[int]) -> Pixels:
+def center_crop(pixels: Pixels, output_size: int | Sequence[int]) -> Pixels:
     size = [output_size] if isinstance(output_size, int) else list(output_size)
     height, width = size[0], size[-1]
     # A picture that is too small gets the odd row below and the odd column on the right; one
@@ -52,12 +52,11 @@ def center_crop(pixels: Pixels, *, output_size: int | Sequence[int]) -> Pixels:
         -((wanted - side) // 2) if wanted > side else round((side - wanted) / 2)
         for wanted, side in zip((height, width), pixels.shape[:2], strict=True)
     )
-    return crop(pixels, top=top, left=left, height=height, width=width)
+    return crop(pixels, top, left, height, width)
 
 
 def pad(
     pixels: Pixels,
-    *,
     padding: int | Sequence[int],
     fill: float | Sequence[float] | None = None,
     padding_mode: str = "constant",
@@ -78,7 +77,6 @@ def pad(
 
 def resize(
     pixels: Pixels,
-    *,
     size: int | Sequence[int] | None,
     interpolation: str | InterpolationMode | int = "bilinear",
     max_size: int | None = None,
@@ -106,16 +104,22 @@ def resize(
 
 
 def resized_crop(
-    pixels: Pixels, *, top: int, left: int, height: int, width: int, **kwargs: Any
+    pixels: Pixels,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    size: int | Sequence[int],
+    interpolation: str | InterpolationMode | int = "bilinear",
+    antialias: bool | None = True,
 ) -> Pixels:
-    cropped = crop(pixels, top=top, left=left, height=height, width=width)
-    return resize(cropped, **kwargs)
+    cropped = crop(pixels, top, left, height, width)
+    return resize(cropped, size, interpolation, antialias=antialias)
 
 
 def resize_mask(
     plane: Pixels,
     dtype: np.dtype[Any],
-    *,
     size: int | Sequence[int] | None,
     interpolation: str | InterpolationMode | int = "nearest",
     max_size: int | None = None,
@@ -129,7 +133,6 @@ def resize_mask(
 def resized_crop_mask(
     plane: Pixels,
     dtype: np.dtype[Any],
-    *,
     top: int,
     left: int,
     height: int,
@@ -138,7 +141,7 @@ def resized_crop_mask(
     interpolation: str | InterpolationMode | int = "nearest",
     antialias: bool | None = True,
 ) -> Pixels:
-    cropped = crop(plane, top=top, left=left, height=height, width=width)
+    cropped = crop(plane, top, left, height, width)
     return _resize_nearest(cropped, _new_size(cropped.shape, size, None), "nearest")
 
 

@@ -33,7 +33,6 @@ Interpolation: TypeAlias = str | InterpolationMode | int
 
 def affine(
     pixels: Pixels,
-    *,
     angle: float,
     translate: Sequence[float],
     scale: float,
@@ -52,7 +51,6 @@ def affine(
 def affine_mask(
     plane: Pixels,
     dtype: np.dtype[Any],
-    *,
     angle: float,
     translate: Sequence[float],
     scale: float,
@@ -70,7 +68,6 @@ def affine_mask(
 
 def rotate(
     pixels: Pixels,
-    *,
     angle: float,
     interpolation: Interpolation = "nearest",
     expand: bool = False,
@@ -86,7 +83,6 @@ def rotate(
 def rotate_mask(
     plane: Pixels,
     dtype: np.dtype[Any],
-    *,
     angle: float,
     interpolation: Interpolation = "nearest",
     expand: bool = False,
@@ -101,7 +97,6 @@ def rotate_mask(
 
 def perspective(
     pixels: Pixels,
-    *,
     startpoints: Sequence[Sequence[int]] | None,
     endpoints: Sequence[Sequence[int]] | None,
     interpolation: Interpolation = "bilinear",
@@ -115,7 +110,6 @@ def perspective(
 def perspective_mask(
     plane: Pixels,
     dtype: np.dtype[Any],
-    *,
     startpoints: Sequence[Sequence[int]] | None,
     endpoints: Sequence[Sequence[int]] | None,
     interpolation: Interpolation = "nearest",
@@ -128,7 +122,6 @@ def perspective_mask(
 
 def elastic(
     pixels: Pixels,
-    *,
     displacement: torch.Tensor,
     interpolation: Interpolation = "bilinear",
     fill: Fill = None,
@@ -150,7 +143,6 @@ def elastic(
 def elastic_mask(
     plane: Pixels,
     dtype: np.dtype[Any],
-    *,
     displacement: torch.Tensor,
     interpolation: Interpolation = "nearest",
     fill: Fill = None,
@@ -174,6 +166,8 @@ def affine_matrix(
     `old` and `new` are (H, W) of source and result, whose middles fall together.
     """
     shears = [shear, 0.0] if isinstance(shear, (int, float)) else list(shear)
+    if len(shears) not in (1, 2):
+        raise UnsupportedError
     rotation, tan_x, tan_y = math.radians(angle), _tan(shears[0]), _tan(shears[-1])
     cos, sin = math.cos(rotation), math.sin(rotation)
     # What moves a point is R(angle) @ [[1, 0], [-tan_y, 1]] @ [[1, -tan_x], [0, 1]] * scale. The
