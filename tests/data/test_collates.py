@@ -211,8 +211,11 @@ def test_the_padded_size_is_a_multiple(divisor, shape):
     assert tuple(batch["img"].shape[-2:]) == shape
 
 
-def test_each_channel_may_have_its_own_margin():
-    batch = padded({"img": torch.zeros(3, 1, 1)}, size_divisor=2, fill=(1, 2, 3))["img"]
+@pytest.mark.parametrize(
+    "make", [torch.zeros, lambda *s: Image.from_hwc(np.zeros((1, 1, 3), "u1"))]
+)
+def test_each_channel_may_have_its_own_margin(make):
+    batch = padded({"img": make(3, 1, 1)}, size_divisor=2, fill=(1, 2, 3))["img"]
     assert batch[0, :, 1, 0].tolist() == [1, 2, 3]
     assert batch[0, :, 0, 1].tolist() == [1, 2, 3]
     assert batch[0, :, 0, 0].tolist() == [0, 0, 0]

@@ -100,8 +100,9 @@ def stack(tensors: Sequence[torch.Tensor], dtype: torch.dtype | None = None) -> 
     """
     batch = empty((len(tensors), *tensors[0].shape), dtype or common_dtype(tensors))
     if all(is_channels_last(tensor) for tensor in tensors) and batch.dtype == torch.uint8:
-        for tensor, place in zip(tensors, batch, strict=True):
-            copy_pixels(tensor, place)
+        # Three times as fast as a copy by strides.
+        for tensor, planes in zip(tensors, batch.numpy(), strict=True):
+            cv2.split(tensor.permute(1, 2, 0).numpy(), list(planes))
         return batch
     with torch.no_grad():  # `out` is refused otherwise where a tensor requires a gradient
         return torch.stack(list(tensors), out=batch)
@@ -133,11 +134,3 @@ def is_channels_last(tensor: torch.Tensor) -> bool:
         and tensor.stride(0) == 1
         and tensor.stride(2) == 3
     )
-
-
-def copy_pixels(source: torch.Tensor, target: torch.Tensor) -> None:
-    """Copy a picture into a place of a batch, three times as fast if channels lie innermost."""
-    if is_channels_last(source) and target.dtype == torch.uint8:
-        cv2.split(source.permute(1, 2, 0).numpy(), list(target.numpy()))
-    else:
-        target.copy_(source)
