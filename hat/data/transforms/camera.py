@@ -215,8 +215,9 @@ def _filtered(pixels: NDArray[np.uint8], kernel: NDArray[np.float32]) -> NDArray
 
 def _line_kernel(length: float, angle: float) -> NDArray[np.float32]:
     """Weights of the pixels that a point crosses; they sum to 1."""
-    reach = math.ceil(max(0.0, length - 1) / 2)
-    places = np.linspace(-(length - 1) / 2, (length - 1) / 2, 16 * reach + 1) if reach else [0.0]
+    half = max(0.0, length - 1) / 2
+    reach = math.ceil(half)
+    places = np.linspace(-half, half, 16 * reach + 1)
     x = reach + np.cos(math.radians(angle)) * places
     y = reach + np.sin(math.radians(angle)) * places
     kernel = np.zeros((2 * reach + 2, 2 * reach + 2))  # one more than needed, for the far corner

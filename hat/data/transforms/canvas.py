@@ -7,9 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors
-from torchvision.transforms.v2 import functional as F
-
-_SIZED = (tv_tensors.Image, tv_tensors.Mask, tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)
 
 #: What `gt_seg` holds where nothing is labelled.
 UNLABELLED = 255
@@ -21,15 +18,19 @@ def canvas_size(flat_inputs: Sequence[Any]) -> tuple[int, int]:
     Raises:
         ValueError: If no part has a size, or two parts differ in it.
     """
-    parts = [part for part in flat_inputs if isinstance(part, _SIZED)]
+    parts = [part for part in flat_inputs if _has_size(part)]
     if not parts:  # a plain tensor alone is a picture, as torchvision has it
         parts = [part for part in flat_inputs if isinstance(part, torch.Tensor)][:1]
-    sizes = {tuple(F.get_size(part)) for part in parts}
+    sizes = {tuple(getattr(part, "canvas_size", part.shape[-2:])) for part in parts}
     if len(sizes) != 1:
         found = f"of sizes {sorted(sizes)}" if sizes else "without a picture"
         raise ValueError(f"expected pictures, boxes and masks of one (H, W), got a sample {found}")
     height, width = sizes.pop()
     return height, width
+
+
+def _has_size(part: Any) -> bool:
+    return isinstance(part, tv_tensors.Image | tv_tensors.Mask) or hasattr(part, "canvas_size")
 
 
 def fill_for(part: Any, fill: float) -> float:

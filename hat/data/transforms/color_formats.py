@@ -79,10 +79,9 @@ def rgb_to_nv12(img: Tensor, standard: Standard = "bt601", full_range: bool = Fa
     matrix = _to_yuv(standard, full_range)
 
     def convert(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        luma = cv2.transform(pixels, matrix[:1])
         colors = torch.from_numpy(pixels).permute(2, 0, 1).float()
         half = avg_pool2d(colors[None], 2)[0].permute(1, 2, 0).contiguous().numpy()
-        chroma = np.rint(cv2.transform(half, matrix[1:])).clip(0, 255).astype(np.uint8)
+        luma, chroma = _transformed(pixels, matrix[:1]), _transformed(half, matrix[1:])
         plane = np.concatenate([luma.reshape(height, width), chroma.reshape(height // 2, width)])
         return plane[:, :, None]
 
@@ -237,6 +236,8 @@ def _to_rgb(standard: str, full_range: bool) -> NDArray[np.float64]:
     return np.column_stack([inverse, -inverse @ forward[:, 3]])
 
 
-def _transformed(pixels: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _transformed(pixels: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Each pixel times a matrix, rounded, and cut off at 0 and 255."""
-    return np.asarray(cv2.transform(pixels, matrix), np.uint8)
+    # In floats: OpenCV's way with uint8 has matrices of 10 bits, and misses by a grey level.
+    product = cv2.transform(pixels.astype(np.float32, copy=False), matrix)
+    return np.rint(product).clip(0, 255).astype(np.uint8)
