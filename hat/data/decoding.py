@@ -75,7 +75,7 @@ def errors_naming(name: str | Path) -> Iterator[None]:
     except PILImage.UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise ValueError(f"{name}: cannot be decoded: not a picture ({known})") from error
-    except (ValueError, OSError, SyntaxError) as error:
+    except (ValueError, OSError, SyntaxError, PILImage.DecompressionBombError) as error:
         raise ValueError(f"{name}: cannot be decoded: {error}") from error
     except Exception as error:  # on damaged files decoders raise whatever they stumble over
         reason = f"{type(error).__name__}: {error}"

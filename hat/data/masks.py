@@ -22,7 +22,9 @@ _EXACT_FORMATS = ("PNG", "BMP", "TIFF")
 _GREY_SCALES = {1: 255, 2: 85, 4: 17}
 
 
-def read_mask(path: str | Path, colors: Colors | None = None) -> Mask:
+def read_mask(
+    path: str | Path, colors: Colors | None = None, *, max_pixels: int = MAX_PIXELS
+) -> Mask:
     """Read a map of numbers, such as classes, of shape (H, W).
 
     Grey values and palette indices are taken as they are stored: the palette is not
@@ -34,6 +36,7 @@ def read_mask(path: str | Path, colors: Colors | None = None) -> Mask:
         colors: For masks that are painted: which colour stands for which class, as a
             mapping from RGB to class or a sequence with the colour of each class. The
             result is uint8 if all classes fit.
+        max_pixels: Larger masks are refused, before memory is taken for them.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -41,22 +44,25 @@ def read_mask(path: str | Path, colors: Colors | None = None) -> Mask:
             classes into each other; if it holds colours and `colors` is not given, or
             lacks one of them. The message names the file.
     """
-    return decode_mask(read_file(path), str(path), colors)
+    return decode_mask(read_file(path), str(path), colors, max_pixels=max_pixels)
 
 
-def decode_mask(data: bytes, name: str, colors: Colors | None = None) -> Mask:
+def decode_mask(
+    data: bytes, name: str, colors: Colors | None = None, *, max_pixels: int = MAX_PIXELS
+) -> Mask:
     """Decode the content of a mask's file, as `read_mask` would read it.
 
     Args:
         data: The file's content.
         name: What errors call it.
         colors: See `read_mask`.
+        max_pixels: Larger masks are refused.
 
     Raises:
         ValueError: As `read_mask`.
     """
     table = None if colors is None else _color_table(colors)
-    with errors_naming(name), opened_whole(data, MAX_PIXELS) as picture:
+    with errors_naming(name), opened_whole(data, max_pixels) as picture:
         _check_lossless(picture)
         values = _stored(picture, data) if table is None else _looked_up(picture, *table)
         values = turned_upright(values, picture_orientation(picture))
