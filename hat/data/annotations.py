@@ -1,5 +1,6 @@
 """What orders and wrappers ask of all annotations of a data set, as arrays."""
 
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -38,15 +39,21 @@ def classes_of_samples(dataset: Any, key: str | None = None) -> RaggedArray:
         TypeError: If the data set has no `annotation`.
     """
     keys = ("gt_classes", "label") if key is None else (key,)
-    found = [_classes_in(annotation, keys) for annotation in annotations(dataset)]
-    return RaggedArray(np.concatenate([*found, np.zeros(0, np.int64)]), offsets_of(map(len, found)))
+    # Arrays that grow: lists of objects of a size with the data set would not fit.
+    values, lengths = array("q"), array("q")
+    for annotation in annotations(dataset):
+        found = _classes_in(annotation, keys)
+        values.extend(found)
+        lengths.append(len(found))
+    return RaggedArray(np.array(values, np.int64), offsets_of(lengths))
 
 
-def _classes_in(annotation: Sample, keys: Sequence[str]) -> NDArray[np.int64]:
+def _classes_in(annotation: Sample, keys: Sequence[str]) -> list[int]:
     for key in keys:
         if key in annotation:
-            return np.unique(torch.as_tensor(annotation[key]).numpy().astype(np.int64))
-    return np.zeros(0, np.int64)
+            classes = torch.as_tensor(annotation[key]).flatten().tolist()
+            return sorted({int(class_id) for class_id in classes})
+    return []
 
 
 def aspect_ratios(dataset: Any) -> NDArray[np.float64]:

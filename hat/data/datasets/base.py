@@ -73,9 +73,12 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
         """The file that a sample comes from, to be named in errors; reads nothing."""
         return None
 
-    def describe(self) -> Description:
-        """How many samples, of which sizes, with how many objects or labels of each class."""
-        return describe(self)
+    def describe(self, num_masks: int = 0) -> Description:
+        """How many samples, of which sizes, with how many objects or labels of each class.
+
+        With `num_masks` so many of `gt_seg` are read, to count the pixels of each class.
+        """
+        return describe(self, num_masks)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._loaded(index)
