@@ -1,5 +1,6 @@
 """Brightness, contrast, saturation, hue and what else changes a pixel by its colour alone."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -17,11 +18,8 @@ _GREY = (0.2989, 0.587, 0.114)
 #: whole number does not become the one below it.
 _CUT = -0.499
 
-#: torchvision's way from [0, 1] to 8 bits: times a little less than 256, fractions cut off.
-_TO_BYTE = 255.999 / 255
-
-#: So many pixels are turned into floats at a time, to stay in the processor's cache.
-_CHUNK = 65_536
+#: The hue of so many pixels is turned at a time, to stay in the processor's cache.
+_CHUNK = 131_072
 
 _LEVELS = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 256)
 
@@ -52,25 +50,47 @@ def adjust_saturation(pixels: Pixels, saturation_factor: float) -> Pixels:
 
 
 def adjust_hue(pixels: Pixels, hue_factor: float) -> Pixels:
-    """In floats: OpenCV's hue of 8 bits is off by half a level on average, by eleven at most."""
+    """Turn the hue without ever computing it, in whole numbers.
+
+    Colours with one largest channel and one smallest form a hexagon, whose sides are all as
+    long as the two are apart. Along a side only one channel changes. To turn the hue by a
+    sixth is to walk the length of a side.
+    """
     if not -0.5 <= hue_factor <= 0.5:
         raise UnsupportedError
-    height, width = pixels.shape[:2]
-    num_rows = min(height, max(1, _CHUNK // width))
-    turn = np.zeros((num_rows, width, 3), np.float32)
-    turn[:, :, 0] = 360 * (hue_factor % 1)
-    buffer = np.empty_like(turn)
-    result = np.empty((height, width, 3), np.uint8)
-    for start in range(0, height, num_rows):
-        rows = pixels[start : start + num_rows]
-        floats = buffer[: len(rows)]
-        np.copyto(floats, rows)
-        cv2.cvtColor(floats, cv2.COLOR_RGB2HSV, dst=floats)
-        cv2.add(floats, turn[: len(rows)], dst=floats)
-        cv2.cvtColor(floats, cv2.COLOR_HSV2RGB, dst=floats)
-        target = result[start : start + num_rows]
-        cv2.convertScaleAbs(floats, alpha=_TO_BYTE, beta=_CUT, dst=target)
+    sides = math.floor(6 * hue_factor)
+    part = 6 * hue_factor - sides
+    result = np.empty(pixels.shape, np.uint8)
+    num_rows = max(1, _CHUNK // pixels.shape[1])
+    for start in range(0, len(pixels), num_rows):
+        rows = np.s_[start : start + num_rows]
+        cv2.merge(_turn(cv2.split(pixels[rows]), sides, part), dst=result[rows])
     return result
+
+
+def _turn(planes: Sequence[Pixels], sides: int, part: float) -> list[Pixels]:
+    """Walk whole sides, then a part of one, from red towards green towards blue."""
+    highest = cv2.max(cv2.max(planes[0], planes[1]), planes[2])
+    lowest = cv2.min(cv2.min(planes[0], planes[1]), planes[2])
+    step = cv2.convertScaleAbs(cv2.subtract(highest, lowest), alpha=part)
+    above = [cv2.subtract(plane, lowest) for plane in planes]
+    below = [cv2.subtract(highest, plane) for plane in planes]
+    if sides % 2:  # to the opposite corner, three sides on
+        planes = [cv2.subtract(highest, distance) for distance in above]
+        above, below, sides = below, above, sides - 3
+    is_highest = [cv2.compare(plane, highest, cv2.CMP_EQ) for plane in planes]
+    turned = []
+    for channel, plane in enumerate(planes):
+        following, previous = (channel + 1) % 3, (channel + 2) % 3
+        # After the highest: it rises by what the step has left when the next is at its lowest.
+        risen = cv2.add(plane, cv2.subtract(step, above[following]))
+        # Otherwise it falls by what the step has left when the next is at its highest.
+        fallen = cv2.subtract(plane, cv2.subtract(step, below[following]))
+        fallen = cv2.max(fallen, lowest, dst=fallen)
+        risen = cv2.min(risen, highest, dst=risen)
+        turned.append(cv2.copyTo(risen, is_highest[previous], fallen))
+    shift = sides // 2  # two sides make the next channel what this one was
+    return [turned[(channel - shift) % 3] for channel in range(3)]
 
 
 def adjust_gamma(pixels: Pixels, gamma: float, gain: float = 1) -> Pixels:
