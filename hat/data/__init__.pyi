@@ -23,6 +23,7 @@ from .datasets.segmentation_list import SegmentationList as SegmentationList
 from .datasets.subset import SubsetDataset as SubsetDataset
 from .datasets.torchvision_dataset import TorchvisionDataset as TorchvisionDataset
 from .datasets.voc import VocDataset as VocDataset
+from .loaders.bad_samples import SkipBadSamples as SkipBadSamples
 from .loaders.data_loader import DataLoader as DataLoader
 from .loaders.sample_maker import SampleError as SampleError
 from .packing import PackError as PackError
@@ -41,6 +42,9 @@ from .samplers.share import share as share
 from .samplers.shuffled import ShuffledSampler as ShuffledSampler
 from .samplers.torch_batches import TorchBatchSampler as TorchBatchSampler
 from .samplers.weighted import WeightedSampler as WeightedSampler
+from .transforms.batch import BatchColorJitter as BatchColorJitter
+from .transforms.batch import BatchHorizontalFlip as BatchHorizontalFlip
+from .transforms.batch import BatchTransform as BatchTransform
 from .transforms.camera import DefocusBlur as DefocusBlur
 from .transforms.camera import MotionBlur as MotionBlur
 from .transforms.camera import Rain as Rain

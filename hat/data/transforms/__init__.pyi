@@ -1,3 +1,6 @@
+from .batch import BatchColorJitter as BatchColorJitter
+from .batch import BatchHorizontalFlip as BatchHorizontalFlip
+from .batch import BatchTransform as BatchTransform
 from .camera import DefocusBlur as DefocusBlur
 from .camera import MotionBlur as MotionBlur
 from .camera import Rain as Rain

@@ -7,6 +7,7 @@ import torch
 from torchvision import tv_tensors
 
 from hat.data.sample import Batch
+from hat.data.transforms.batch import BatchTransform
 from hat.data.transforms.normalize import Normalize
 
 
@@ -17,7 +18,7 @@ class InputPreparation:
         normalize: Called with a uint8 `img` (N, 3, H, W).
         batch_transforms: Transforms of `torchvision.transforms.v2` over whole batches,
             such as `MixUp`; they see the normalised `img` and `label`, and change both
-            together.
+            together. A `BatchTransform` sees all keys.
         device: Where to.
         channels_last: Store `img` with channels innermost, as fast convolutions like it.
     """
@@ -50,7 +51,8 @@ class InputPreparation:
         if img.dtype == torch.uint8:
             batch["img"] = self.normalize(batch["img"])
         for transform in self.batch_transforms:
-            batch |= transform(_picture_part(batch))
+            takes_all = isinstance(transform, BatchTransform)
+            batch |= transform(batch if takes_all else _picture_part(batch))
             batch["img"] = batch["img"].as_subclass(torch.Tensor)
         if self.channels_last:
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
