@@ -270,12 +270,15 @@ def _warp_nearest(
     """By a map of positions: OpenCV's own warp rounds them to 1/1024 before it picks a pixel."""
     height, width = size
     columns, rows = np.arange(width), np.arange(height)
-    x, y, depth = (
-        np.add.outer(np.float32(b * rows + c), np.float32(a * columns)) for a, b, c in matrix
-    )
+
+    def positions(row: Matrix) -> Pixels:
+        a, b, c = row
+        return np.add.outer(np.float32(b * rows + c), np.float32(a * columns))
+
+    x, y = positions(matrix[0]), positions(matrix[1])
     if not _is_affine(matrix):
-        x /= depth
-        y /= depth
+        depth = positions(matrix[2])
+        x, y = x / depth, y / depth
     return _remap_nearest(pixels, x, y, fill=fill)
 
 
