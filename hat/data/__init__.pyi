@@ -23,6 +23,16 @@ from .datasets.segmentation_list import SegmentationList as SegmentationList
 from .datasets.subset import SubsetDataset as SubsetDataset
 from .datasets.torchvision_dataset import TorchvisionDataset as TorchvisionDataset
 from .datasets.voc import VocDataset as VocDataset
+from .images import check_same_size as check_same_size
+from .images import decode_image as decode_image
+from .images import decode_mask as decode_mask
+from .images import exif_orientation as exif_orientation
+from .images import image_size as image_size
+from .images import orient_boxes as orient_boxes
+from .images import path_inside as path_inside
+from .images import read_depth as read_depth
+from .images import read_image as read_image
+from .images import read_mask as read_mask
 from .loaders.bad_samples import SkipBadSamples as SkipBadSamples
 from .loaders.data_loader import DataLoader as DataLoader
 from .loaders.sample_maker import SampleError as SampleError
