@@ -35,6 +35,7 @@ from .images import read_image as read_image
 from .images import read_mask as read_mask
 from .loaders.bad_samples import SkipBadSamples as SkipBadSamples
 from .loaders.data_loader import DataLoader as DataLoader
+from .loaders.device_prefetcher import DevicePrefetcher as DevicePrefetcher
 from .loaders.sample_maker import SampleError as SampleError
 from .packing import PackError as PackError
 from .packing import pack as pack

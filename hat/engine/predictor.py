@@ -59,6 +59,8 @@ class Predictor(Loop):
         device = default_device() if device is None else torch.device(device)
         model.to(device, memory_format=torch.channels_last if channels_last else None)  # type: ignore[call-overload]
         inputs = InputPreparation(normalize, device=device, channels_last=channels_last)
+        if run_dir is not None and hasattr(data_loader, "run_dir"):
+            data_loader.run_dir = Path(run_dir)
         updater = MetricUpdater(metrics, where=where)
         updater.move_to(device)
         self.where = where

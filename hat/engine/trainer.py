@@ -94,6 +94,8 @@ class Trainer(Loop):
         if hasattr(data_loader, "seed"):
             data_loader.seed = seed
         run_dir = None if run_dir is None else Path(run_dir)
+        if run_dir is not None and hasattr(data_loader, "run_dir"):
+            data_loader.run_dir = run_dir
         collect_hooks(callbacks)  # complaints count the callbacks as the caller listed them
         check_order(callbacks)
         check_state_order(callbacks, Checkpoint)

@@ -1,48 +1,74 @@
 """Data set, order and packing joined: the batches of each step, from any step on."""
 
-import re
-import signal
+import logging
 import weakref
 from collections.abc import Callable, Iterator
-from itertools import pairwise
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from hat.data.collates.stack import StackCollate
-from hat.data.loaders.sample_maker import SampleError, SampleKey
-from hat.data.loaders.sample_maker import make_sample as make_sample_of
+from hat.data.loaders.bad_samples import Quarantine, SkipBadSamples
+from hat.data.loaders.batch_maker import BatchMaker, MadeBatch
+from hat.data.loaders.iterable import IterableBatches, is_iterable_only
+from hat.data.loaders.pipeline import Pipeline
+from hat.data.loaders.sample_maker import SampleKey
+from hat.data.loaders.step_keys import StepKeys
+from hat.data.loaders.worker_board import WorkerBoard
+from hat.data.loaders.workers import WorkerWatch
 from hat.data.sample import Batch, Sample
 from hat.data.samplers.sampler import Sampler
 from hat.data.samplers.sequential import SequentialSampler
-from hat.seeding import preserved_random_state
+
+logger = logging.getLogger(__name__)
 
 
 class DataLoader:
     """Yields, step by step, the batches of an epoch.
 
     Every sample is made from (seed, epoch, position in the epoch's order), so the
-    batches do not depend on the number of workers, and an epoch can be started at any
-    step at no cost. The engine gives the seed, the epoch and the process's share.
+    batches do not depend on the number of workers or processes, and an epoch can be
+    started at any step at no cost. The engine gives the seed, the epoch, the folder of
+    the run and the process's share.
+
+    Draws from torch's CPU generator, NumPy's and Python's global ones come from the key
+    of the sample. A data set may not read those generators without drawing
+    (`torch.initial_seed`), nor put back a state that it drew from.
 
     Args:
-        dataset: Anything with `__len__` and `__getitem__` that returns a dict.
+        dataset: Anything with `__len__` and `__getitem__` that returns a dict; or, with
+            fewer guarantees, an iterable such as a `torch.utils.data.IterableDataset`.
         batch_size: Samples per step, over all batches of the step and all processes.
         sampler: The order; by default that of the data set.
         batches_per_step: Into how many batches a step is cut, for gradient
             accumulation. With more than one, a step is a list of batches.
         drop_last: Leave out the last step of an epoch if it is short.
+        exact: Give every sample once whatever the number of processes, some of which may
+            then have one step less than others: for evaluation. Otherwise a last step
+            that has fewer samples than there are processes is left out.
         collate: Packs a list of samples; by default `StackCollate`.
+        on_bad_sample: "raise", or `SkipBadSamples` to replace a few of them.
         num_workers: Processes that make samples; 0 makes them in this one.
         prefetch_factor: Batches that each worker prepares ahead.
-        timeout_s: How long to wait for a worker's batch before giving up.
+        timeout_s: How long to wait for a worker's batch before giving up. Samples made
+            in this process are waited for without end.
         pin_memory: Copy batches to memory that a GPU reads fast; by default where
             there is one.
 
+    Attributes:
+        seed: Of the order and of all draws.
+        rank: Which of several processes this is.
+        num_processes: How many processes share each step.
+        run_dir: Where the list of bad samples is kept.
+
     Raises:
-        ValueError: If a number is out of range, or the data set is empty.
-        SampleError: While iterating, when the data set or a transform fails.
+        ValueError: If a number is out of range, the data set is empty, or an iterable is
+            given what only works with samples by index.
+        TypeError: Of `len`, where nobody knows the number of steps.
+        SampleError: While iterating, when the data set or a transform fails, or a worker
+            dies or hangs.
 
     Example:
         >>> loader = DataLoader([{"x": n} for n in range(5)], batch_size=2)
@@ -58,7 +84,9 @@ class DataLoader:
         sampler: Sampler | None = None,
         batches_per_step: int = 1,
         drop_last: bool = False,
+        exact: bool = False,
         collate: Callable[[list[Sample]], Batch] | None = None,
+        on_bad_sample: Literal["raise"] | SkipBadSamples = "raise",
         num_workers: int = 0,
         prefetch_factor: int = 2,
         timeout_s: float = 300.0,
@@ -72,149 +100,185 @@ class DataLoader:
         ):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s must be above 0, got {timeout_s}")
+        if not (on_bad_sample == "raise" or isinstance(on_bad_sample, SkipBadSamples)):
+            raise ValueError(
+                f"on_bad_sample must be 'raise' or SkipBadSamples, got {on_bad_sample!r}"
+            )
         self.dataset = dataset
         self.batch_size = batch_size
-        self.sampler: Sampler = SequentialSampler() if sampler is None else sampler
         self.batches_per_step = batches_per_step
         self.drop_last = drop_last
+        self.exact = exact
+        self.num_workers = num_workers
+        self.timeout_s = timeout_s
         self.seed = 0
-        self.num_samples = self.sampler.length(len(dataset))
-        if len(self) == 0:
+        self.rank = 0
+        self.num_processes = 1
+        self.run_dir: str | Path | None = None
+        self.collate = StackCollate() if collate is None else collate
+        self.on_bad_sample = on_bad_sample
+        self.is_iterable = is_iterable_only(dataset)
+        if self.is_iterable:
+            _check_iterable(dataset, sampler, on_bad_sample, num_workers)
+        self.sampler: Sampler = SequentialSampler() if sampler is None else sampler
+        self.num_samples = None if self.is_iterable else self.sampler.length(len(dataset))
+        if self.num_samples is not None and len(self) == 0:
             short = f" fewer than one batch of {batch_size} with drop_last" if drop_last else ""
             raise ValueError(f"the data set has {len(dataset)} samples:{short or ' it is empty'}")
-        self._keys = _StepKeys(self)
-        self._num_open = 0
         self._options: dict[str, Any] = dict(
-            collate_fn=StackCollate() if collate is None else collate,
             num_workers=num_workers,
             prefetch_factor=prefetch_factor if num_workers else None,
             timeout=timeout_s if num_workers else 0,
             pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
-            worker_init_fn=_ignore_interrupts,
         )
-        self._torch_loader = self._make_torch_loader(self._keys, persistent=num_workers > 0)
+        self._pipeline: Pipeline | None = None
+        self._quarantine: Quarantine | None = None
+        self._is_short_step_told = False
 
     def __len__(self) -> int:
-        """Steps in an epoch."""
-        if self.drop_last:
-            return self.num_samples // self.batch_size
-        return -(-self.num_samples // self.batch_size)
+        """Steps in an epoch, of this process."""
+        if self.num_samples is None:
+            raise TypeError("the number of steps of an iterable data set is not known")
+        num_whole, rest = divmod(self.num_samples, self.batch_size)
+        if rest == 0 or self.drop_last:
+            return num_whole
+        if self.exact:
+            has_part = rest * (self.rank + 1) // self.num_processes > (
+                rest * self.rank // self.num_processes
+            )
+            return num_whole + has_part
+        return num_whole + (rest >= self.num_processes)
 
     def __iter__(self) -> Iterator[Any]:
         """The steps of the first epoch."""
         return self.steps(epoch=0)
 
     def steps(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The steps of an epoch from step `start` on: a batch each, or a list of batches."""
+        """The steps of an epoch from step `start` on: a batch each, or a list of batches.
+
+        An iterable data set is gone through from its start and what stands before
+        `start` is thrown away.
+        """
+        if self.batch_size < self.num_processes:
+            raise ValueError(
+                f"batch_size is the number of samples over all processes: {self.batch_size} "
+                f"cannot be shared by {self.num_processes}"
+            )
+        if self.is_iterable:
+            return self._iterated(epoch, start)
+        self._tell_of_short_step()
         batches = self._batches(epoch, start)
         if self.batches_per_step == 1:
             return batches
         return self._grouped(batches, start)
 
     def key(self, epoch: int, position: int) -> SampleKey:
-        """What the sample at a position of an epoch is made from."""
-        return self._keys.of_positions(epoch, position, position + 1)[0]
+        """What the sample at a position of an epoch is made from.
+
+        Raises:
+            TypeError: If the data set is an iterable.
+        """
+        if self.is_iterable:
+            raise TypeError("the samples of an iterable data set have no keys")
+        length = len(self.dataset)
+        (index,) = self.sampler.indices(length, self.seed, epoch, position, position + 1)
+        return SampleKey(int(index), epoch, position, self.seed)
 
     def make_sample(self, key: SampleKey) -> Sample:
-        """The sample of a key, as a worker makes it; seeds the generators of this process.
+        """The sample of a key, or what stands in for it, as a worker makes it.
+
+        The generators of this process are seeded.
 
         Raises:
             SampleError: If the data set or a transform fails.
         """
-        return make_sample_of(self.dataset, key)
-
-    def _grouped(self, batches: Iterator[Batch], start: int) -> Iterator[list[Batch]]:
-        for step in range(start, len(self)):
-            yield [next(batches) for _ in self._keys.batch_bounds(step)]
-
-    def _make_torch_loader(
-        self, keys: "_StepKeys", persistent: bool
-    ) -> "torch.utils.data.DataLoader[Any]":
-        return torch.utils.data.DataLoader(
-            _KeyedSamples(self.dataset),
-            batch_sampler=keys,
-            persistent_workers=persistent,
-            generator=torch.Generator(),  # its own: torch's default would draw from the global one
-            **self._options,
-        )
+        return self._make_batch_maker(WorkerBoard(0)).sample(key, None, [])
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        keys, loader = self._keys, self._torch_loader
-        if self._num_open:  # validation on the training data, say: workers of its own
-            keys = _StepKeys(self)
-            loader = self._make_torch_loader(keys, persistent=False)
-        keys.epoch, keys.start = epoch, start
-        self._num_open += 1
-        try:
-            yield from self._batches_of(loader)
-        finally:
-            self._num_open -= 1
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.is_broken:
+            pipeline = self._pipeline = self._make_pipeline(persistent=self.num_workers > 0)
+        elif pipeline.is_open:  # validation on the training data, say: workers of its own
+            pipeline = self._make_pipeline(persistent=False)
+        pipeline.keys.epoch, pipeline.keys.start = epoch, start
+        for made in pipeline.batches():
+            if made.bad:
+                self._set_aside(made)
+            yield made.batch
 
-    def _batches_of(self, loader: "torch.utils.data.DataLoader[Any]") -> Iterator[Batch]:
-        if loader.num_workers:
-            try:
-                yield from loader
-            except SampleError as error:  # torch puts the worker's whole traceback into the text
-                text = re.split(r"^[\w.]+\.SampleError: ", str(error), flags=re.MULTILINE)[-1]
-                raise SampleError(text.rstrip()) from error.with_traceback(None)
-            return
-        # Samples made in this process seed its generators; the caller must not notice.
-        with preserved_random_state():
-            iterator = iter(loader)
-        while True:
-            with preserved_random_state():
-                batch = next(iterator, None)
-            if batch is None:
-                return
-            yield batch
+    def _grouped(self, batches: Iterator[Batch], start: int) -> Iterator[list[Batch]]:
+        bounds = StepKeys(self).bounds
+        for step in range(start, len(self)):
+            yield [next(batches) for _ in bounds(step)]
 
+    def _iterated(self, epoch: int, start: int) -> Iterator[Any]:
+        board = WorkerBoard(self.num_workers)
+        source = IterableBatches(
+            self.dataset,
+            self.collate,
+            batches_per_step=self.batches_per_step,
+            drop_last=self.drop_last,
+            board=board,
+        )
+        source.set_up(
+            epoch,
+            self.seed,
+            batch_size=self.batch_size,
+            rank=self.rank,
+            num_processes=self.num_processes,
+        )
+        watch = WorkerWatch(self.dataset, board, self.timeout_s)
+        pipeline = Pipeline(source, None, watch, self._options)
+        for made in islice(pipeline.batches(), start, None):
+            yield made.batch[0] if self.batches_per_step == 1 else made.batch
 
-class _StepKeys:
-    """The keys of the samples of each batch, from one step of an epoch to its end."""
-
-    def __init__(self, loader: DataLoader) -> None:
+    def _make_pipeline(self, persistent: bool) -> Pipeline:
+        board = WorkerBoard(self.num_workers)
+        watch = WorkerWatch(self.dataset, board, self.timeout_s)
         # Not a cycle: workers of a loader that the garbage collector finds end 5 s late each.
-        self.loader = weakref.proxy(loader)
-        self.epoch = 0
-        self.start = 0
+        keys = StepKeys(weakref.proxy(self))
+        options = self._options | dict(persistent_workers=persistent)
+        return Pipeline(self._make_batch_maker(board), keys, watch, options)
 
-    def __len__(self) -> int:
-        return sum(len(self.batch_bounds(step)) for step in range(self.start, len(self.loader)))
+    def _make_batch_maker(self, board: WorkerBoard) -> BatchMaker:
+        policy = self.on_bad_sample if isinstance(self.on_bad_sample, SkipBadSamples) else None
+        return BatchMaker(self.dataset, self.collate, policy, board)
 
-    def __iter__(self) -> Iterator[list[SampleKey]]:
-        epoch = self.epoch
-        for step in range(self.start, len(self.loader)):
-            for start, stop in self.batch_bounds(step):
-                yield self.of_positions(epoch, start, stop)
+    def _set_aside(self, made: MadeBatch) -> None:
+        if self._quarantine is None:
+            assert isinstance(self.on_bad_sample, SkipBadSamples)
+            folder = None if self.run_dir is None else Path(self.run_dir)
+            self._quarantine = Quarantine(self.on_bad_sample.budget, folder)
+        self._quarantine.add(made.bad)
 
-    def batch_bounds(self, step: int) -> list[tuple[int, int]]:
-        """The positions at which the batches of a step start and stop, none empty."""
-        start = step * self.loader.batch_size
-        stop = min(start + self.loader.batch_size, self.loader.num_samples)
-        count = min(self.loader.batches_per_step, stop - start)
-        edges = [start + (stop - start) * number // count for number in range(count + 1)]
-        return list(pairwise(edges))
-
-    def of_positions(self, epoch: int, start: int, stop: int) -> list[SampleKey]:
-        """The keys of the samples at some positions of an epoch."""
-        loader = self.loader
-        indices = loader.sampler.indices(len(loader.dataset), loader.seed, epoch, start, stop)
-        return [
-            SampleKey(index, epoch, position, loader.seed)
-            for position, index in enumerate(np.asarray(indices).tolist(), start)
-        ]
+    def _tell_of_short_step(self) -> None:
+        assert self.num_samples is not None
+        rest = self.num_samples % self.batch_size
+        is_left_out = 0 < rest < self.num_processes and not (self.drop_last or self.exact)
+        if is_left_out and not self._is_short_step_told:
+            self._is_short_step_told = True
+            logger.warning(
+                "the last step of an epoch has %d samples for %d processes and is left out; "
+                "exact=True keeps it, for evaluation",
+                rest,
+                self.num_processes,
+            )
 
 
-class _KeyedSamples(torch.utils.data.Dataset[Sample]):
-    """Makes a sample with every generator seeded from its key."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, key: SampleKey) -> Sample:
-        return make_sample_of(self.dataset, key)
-
-
-def _ignore_interrupts(worker_id: int) -> None:
-    """Ctrl-C reaches the whole process group; the main process decides when workers end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _check_iterable(dataset: Any, sampler: Any, on_bad_sample: Any, num_workers: int) -> None:
+    name = type(dataset).__name__
+    if sampler is not None:
+        raise ValueError(f"{name} can only be iterated and has its own order: leave out sampler")
+    if on_bad_sample != "raise":
+        raise ValueError(
+            f"{name} can only be iterated, so no other sample can stand in for a bad one: leave "
+            "out on_bad_sample"
+        )
+    if num_workers > 1 and not isinstance(dataset, torch.utils.data.IterableDataset):
+        raise ValueError(
+            f"{name} is no torch.utils.data.IterableDataset, so each of {num_workers} workers "
+            "would repeat all its samples: give num_workers=1, or share it out by "
+            "torch.utils.data.get_worker_info"
+        )

@@ -1,9 +1,8 @@
-"""One sample from its key, with every generator seeded from it."""
+"""What a sample is made from, and how it is named when that fails."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hat.data.sample import Sample
 from hat.errors import HatError
 from hat.seeding import SAMPLE_STREAM, derive_key, seed_everything
 
@@ -21,25 +20,9 @@ class SampleKey(NamedTuple):
     seed: int
 
 
-def make_sample(dataset: Any, key: SampleKey) -> Sample:
-    """The sample of a key, with torch's, NumPy's and Python's generators seeded from it.
-
-    Raises:
-        SampleError: If the data set or a transform fails.
-    """
+def seed_for(key: SampleKey) -> None:
+    """Seed torch's, NumPy's and Python's generators for the sample of a key."""
     seed_everything(derive_key(key.seed, SAMPLE_STREAM, key.epoch, key.position))
-    try:
-        sample: Sample = dataset[key.sample]
-    except Exception as error:
-        raise SampleError(failure_text(dataset, key, error)) from error
-    return sample
-
-
-def failure_text(
-    dataset: Any, key: SampleKey, error: BaseException, worker: int | None = None
-) -> str:
-    """What to say of a sample that could not be made."""
-    return f"{sample_text(dataset, key, worker)}: {error_text(error)}"
 
 
 def error_text(error: BaseException) -> str:
@@ -67,7 +50,8 @@ def file_of(dataset: Any, index: int) -> str | None:
         source = getattr(dataset, "source", None)
         if callable(source):
             path = source(index)
-            return None if path is None else str(path)
+            if path is not None:
+                return str(path)
         for items in (getattr(dataset, name, None) for name in ("items", "paths")):
             if isinstance(items, list | tuple) and len(items) == len(dataset):
                 item = items[index]
