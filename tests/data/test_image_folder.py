@@ -162,3 +162,40 @@ def test_a_folder_without_pictures_is_refused_with_the_endings(tmp_path):
 def test_a_single_path_is_not_taken_for_many(animals):
     with pytest.raises(TypeError, match="list"):
         ImageFiles(str(animals))
+
+
+def without_picture(sample):
+    return {key: value for key, value in sample.items() if key != "img"}
+
+
+def test_the_annotation_of_a_folder_is_the_sample_without_its_picture(animals):
+    dataset = ImageFolder(animals)
+    assert dataset.annotation(1) == without_picture(dataset[1])
+
+
+def test_the_annotation_of_files_is_the_sample_without_its_picture(animals):
+    dataset = ImageFiles([animals])
+    assert dataset.annotation(1) == without_picture(dataset[1])
+
+
+def test_an_annotation_reads_no_pixels(animals):
+    path = animals / "cat" / "a.png"
+    path.write_bytes(path.read_bytes()[:-16])
+    assert ImageFolder(animals).annotation(0)["ori_shape"] == (2, 3)
+
+
+def test_the_source_of_a_sample_is_its_file(animals):
+    assert ImageFolder(animals).source(2) == str(animals / "dog" / "a.png")
+    assert ImageFiles([animals]).source(2) == str(animals / "dog" / "a.png")
+
+
+def test_links_to_a_store_elsewhere_are_followed(animals, tmp_path_factory):
+    store = picture(tmp_path_factory.mktemp("store") / "1.png", 40)
+    (animals / "cat" / "c.png").symlink_to(store)
+    assert ImageFolder(animals)[2]["img"].unique().tolist() == [40]
+
+
+def test_a_broken_picture_is_named(animals):
+    (animals / "cat" / "a.png").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"cat/a\.png: cannot be decoded"):
+        ImageFolder(animals)[0]

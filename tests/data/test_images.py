@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from hat.data.images import MAX_PIXELS, read_image
+from hat.data.images import MAX_PIXELS, image_size, read_image
 from hat.data.pixels import Image
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -264,3 +264,130 @@ def test_a_picture_above_the_largest_size_is_refused(tmp_path):
 
 def test_no_picture_of_an_accepted_size_alarms_pillow():
     assert MAX_PIXELS <= PILImage.MAX_IMAGE_PIXELS
+
+
+# JPEG, which another library than Pillow decodes
+
+
+def smooth(height, width):
+    small = noise(height // 8 + 2, width // 8 + 2)
+    return np.asarray(
+        PILImage.fromarray(small).resize((width, height), PILImage.Resampling.BICUBIC)
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (64, 48), (100, 101)])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("quality", [30, 95])
+def test_every_sampling_of_a_jpeg_is_read_as_pillow_does(tmp_path, size, subsampling, quality):
+    path = saved(tmp_path / "a.jpg", smooth(*size), subsampling=subsampling, quality=quality)
+    assert np.array_equal(channels_last(read_image(path)), np.asarray(PILImage.open(path)))
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 2}], ids=["plain", "subsampled"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_every_colour_space_of_a_jpeg_is_read_as_pillow_does(tmp_path, mode, options):
+    picture = PILImage.frombytes(mode, (16, 12), noise(48, 48).tobytes()[: 192 * len(mode)])
+    path = saved(tmp_path / "a.jpg", picture, **options)
+    pillow = np.asarray(PILImage.open(path).convert("RGB"))
+    assert np.array_equal(channels_last(read_image(path)), pillow)
+
+
+def test_a_jpeg_that_keeps_rgb_is_read_as_pillow_does(tmp_path):
+    path = saved(tmp_path / "a.jpg", noise(), keep_rgb=True)
+    assert np.array_equal(channels_last(read_image(path)), np.asarray(PILImage.open(path)))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_with_damaged_scan_data_is_refused(tmp_path, mode, progressive):
+    path = saved(
+        tmp_path / "a.jpg",
+        PILImage.fromarray(smooth(96, 96)).convert(mode),
+        progressive=progressive,
+    )
+    content = bytearray(path.read_bytes())
+    middle = len(content) * 2 // 3
+    content[middle : middle + 100] = np.random.default_rng(1).bytes(100)
+    path.write_bytes(content)
+    assert_refused(path)
+
+
+def test_bytes_behind_a_whole_jpeg_are_ignored(tmp_path):
+    path = saved(tmp_path / "a.jpg", noise())
+    before = read_image(path)
+    path.write_bytes(path.read_bytes() + b"\0garbage" * 200)
+    assert torch.equal(read_image(path), before)
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3, 100])
+def test_a_jpeg_that_lacks_its_end_is_refused(tmp_path, missing):
+    path = saved(tmp_path / "a.jpg", noise())
+    path.write_bytes(path.read_bytes()[:-missing])
+    assert_refused(path)
+
+
+def with_odd_scan_header(content):
+    """The spectral selection of a sequential JPEG's scan is fixed; some cameras write another."""
+    end = content.rindex(b"\xff\xda") + 2 + 12
+    assert content[end - 3 : end] == b"\0\x3f\0"
+    return content[: end - 3] + b"\0\0\0" + content[end:]
+
+
+def test_a_jpeg_with_an_odd_scan_header_is_read(tmp_path):
+    path = saved(tmp_path / "a.jpg", noise())
+    before = read_image(path)
+    path.write_bytes(with_odd_scan_header(path.read_bytes()))
+    assert torch.equal(read_image(path), before)
+
+
+def test_a_jpeg_with_an_odd_scan_header_that_is_cut_short_is_refused(tmp_path):
+    path = saved(tmp_path / "a.jpg", noise())
+    path.write_bytes(with_odd_scan_header(path.read_bytes())[:-500])
+    assert_refused(path)
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path):
+    path = saved(tmp_path / "a.jpg", noise(), progressive=True)
+    content = path.read_bytes()
+    start = content.rindex(b"\xff\xda")
+    path.write_bytes(content[:start] + content[start:-2] * 300 + content[-2:])
+    with pytest.raises(ValueError, match=r"a\.jpg: .* scans in one JPEG; more than 200"):
+        read_image(path)
+
+
+# More damage, and values that are none of a picture
+
+
+def test_a_png_that_lacks_its_end_is_refused(tmp_path):
+    path = saved(tmp_path / "a.png", noise())
+    path.write_bytes(path.read_bytes()[:-12])
+    assert_refused(path)
+
+
+@pytest.mark.parametrize(
+    "content", [np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70_000, np.int32)]
+)
+def test_values_that_are_no_16_bits_are_refused(tmp_path, content):
+    assert_refused(saved(tmp_path / "a.tif", content))
+
+
+def test_a_file_of_another_kind_starts_no_other_program(tmp_path):
+    path = saved(tmp_path / "a.eps", noise(), format="EPS")
+    with pytest.raises(ValueError, match="not a picture"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "tif", "ppm", "gif"])
+def test_the_header_tells_the_size_of_every_format(tmp_path, suffix):
+    assert image_size(saved(tmp_path / f"a.{suffix}", noise(20, 30))) == (20, 30)
+
+
+def test_a_long_header_tells_the_size_too(tmp_path):
+    path = saved(tmp_path / "a.jpg", noise(20, 30), icc_profile=bytes(200_000))
+    assert image_size(path) == (20, 30)
+
+
+def test_the_memory_of_a_picture_is_as_opencv_wants_it(tmp_path):
+    img = read_image(saved(tmp_path / "a.jpg", noise()))
+    assert np.shares_memory(img.hwc(), img.numpy())
