@@ -184,9 +184,10 @@ class Rain(_CameraTransform):
         cover = _streaks(pixels.shape[:2], params).astype(np.float32)
         cover *= params["opacity"] / 255
         haze = params["haze"]
-        # Grey of an overcast sky, and streaks a little brighter than it.
-        dull = pixels.astype(np.float32) * (1 - haze) + 150 * haze
-        dull += cover[:, :, None] * (210 - dull)
+        # Drops show the light around them, which is little at night; streaks are brighter.
+        light = 64 + 0.5 * float(pixels.mean())
+        dull = pixels.astype(np.float32) * (1 - haze) + light * haze
+        dull += cover[:, :, None] * (light + 60 - dull)
         return np.rint(dull).clip(0, 255).astype(np.uint8)
 
 
