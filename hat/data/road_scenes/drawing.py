@@ -172,11 +172,14 @@ class _Seen:
 
 
 def _faces_of_things(things: Things, camera: Camera) -> _Seen:
-    shapes = [shape(thing.shape) for thing in things]
+    boxes = np.array([thing[2:9] for thing in things])  # x y z, l w h, yaw
+    may_be_seen = _may_be_seen(boxes, camera)
+    may_be_seen[0] = True  # one at least: arrays of no things have no shape
+    in_view = np.flatnonzero(may_be_seen)
+    shapes = [shape(things[number].shape) for number in in_view.tolist()]
     points = np.concatenate([each.points for each in shapes], axis=2)  # (3, 13, F)
     rows = np.concatenate([each.rows for each in shapes], axis=1)
-    owners = np.repeat(np.arange(len(things)), [each.rows.shape[1] for each in shapes])
-    boxes = np.array([thing[2:9] for thing in things])  # x y z, l w h, yaw
+    owners = np.repeat(in_view, [each.rows.shape[1] for each in shapes])
 
     # A face that looks away is dropped by three of its corners, before all are computed.
     turns = rows[3].astype(bool)
@@ -214,28 +217,41 @@ def _faces_of_things(things: Things, camera: Camera) -> _Seen:
     return _Seen(faces, outlines, rows[0, seen], fixed(edges) >> _SHIFT)
 
 
+def _may_be_seen(boxes: Array, camera: Camera) -> NDArray[np.bool_]:
+    """Whether the ball around a box reaches between the planes left and right of the view."""
+    middles = boxes[:, :3].copy()
+    middles[:, 2] += boxes[:, 5] / 2
+    x, y, z = camera.to_camera(middles).T
+    radius = np.linalg.norm(boxes[:, 3:6], axis=1) / 2
+    height, width = camera.size
+    beside = (np.abs(x) * camera.focal - z * (width / 2)) / np.hypot(camera.focal, width / 2)
+    above = (np.abs(y) * camera.focal - z * (height / 2)) / np.hypot(camera.focal, height / 2)
+    is_near: NDArray[np.bool_] = (beside < radius) & (above < radius) & (z + radius > NEAR)
+    return is_near
+
+
 def _in_camera(
-    points: Array, boxes: Array, owners: Ints, turns: NDArray[np.bool_], camera: Camera
-) -> Array:
+    points: Floats, boxes: Array, owners: Ints, turns: NDArray[np.bool_], camera: Camera
+) -> Floats:
     """Points in shares of boxes, (3, N, F), in the camera's frame."""
     yaws = np.where(turns, np.arctan2(boxes[:, 1], boxes[:, 0])[owners], boxes[owners, 6])
     sizes = boxes[:, 3:6].T[:, owners]
     cosine, sine = np.cos(yaws), np.sin(yaws)
     # From shares of the box to the camera's frame in one matrix for each face.
-    axes = np.empty((3, 3, len(owners)))
+    axes = np.empty((3, 3, len(owners)), np.float32)
     right, ahead, up = camera.rotation.T[:, :, None]
     axes[:, 0] = (right * cosine + ahead * sine) * sizes[0]
     axes[:, 1] = (ahead * cosine - right * sine) * sizes[1]
     axes[:, 2] = up * sizes[2]
-    origins = camera.to_camera(boxes[:, :3]).T[:, owners]
-    placed: Array = axes[:, 0, None] * points[0]
+    origins = camera.to_camera(boxes[:, :3]).T[:, owners].astype(np.float32)
+    placed: Floats = axes[:, 0, None] * points[0]
     placed += axes[:, 1, None] * points[1]
     placed += axes[:, 2, None] * points[2]
     placed += origins[:, None]
     return placed
 
 
-def _planes_of(corners: Array) -> tuple[Array, Array]:
+def _planes_of(corners: Floats) -> tuple[Floats, Floats]:
     """The normals of faces by three corners, (3, 3, F), and how far along them they are."""
     (ax, ay, az), (bx, by, bz) = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
@@ -259,14 +275,19 @@ def _distances(things: Things, boxes: Array) -> Array:
     return distances
 
 
-def _unit(normals: Array, turns: NDArray[np.bool_]) -> Array:
+def _unit(normals: NDArray[Any], turns: NDArray[np.bool_]) -> Array:
     """Normals of the world with length 1; what turns to the camera is lit as if from above."""
     normals[turns] = (0.0, 0.0, 1.0)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    unit: Array = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _planes(
-    normals: Array, distances: Array, nearest: Array, farthest: Array, camera: Camera
+    normals: NDArray[Any],
+    distances: NDArray[Any],
+    nearest: NDArray[Any],
+    farthest: NDArray[Any],
+    camera: Camera,
 ) -> Array:
     """See `Faces`: a point at the depth z has normal . ray = distance / z."""
     height, width = camera.size
@@ -295,7 +316,7 @@ def _with_ground(faces: Faces, areas: Sequence[_Area], camera: Camera) -> Faces:
     )
 
 
-def fixed(pixels: Array) -> NDArray[np.int32]:
+def fixed(pixels: NDArray[Any]) -> NDArray[np.int32]:
     """Continuous coordinates as OpenCV's fixed ones, which count from the middle of a pixel."""
     parts = np.rint((pixels - 0.5) * (1 << _SHIFT))
     return np.clip(parts, -_LIMIT, _LIMIT).astype(np.int32)

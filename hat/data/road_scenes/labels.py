@@ -13,7 +13,7 @@ from hat.data.road_scenes.layout import FIRST_CLASS, Layout, Thing
 #: Shares of an object that are hidden by others, from which on it is partly and largely occluded.
 PARTLY, LARGELY = 0.1, 0.5
 _CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0, 1)])
-_LANES_UNTIL = 70.0  # metres
+_LANE_XS = np.geomspace(0.5, 70.0, 96)  # where along the road, in metres, lines are followed
 _MIN_LANE_ROWS = 8  # a line must run through so many rows to be one
 
 
@@ -115,10 +115,9 @@ def lane_lines(layout: Layout, num_points: int) -> Floats:
     What stands before a line does not end it, nor does the gap between two dashes.
     """
     height, width = layout.camera.size
-    xs = np.geomspace(0.5, _LANES_UNTIL, 96)
     offsets = np.array([line.offset for line in layout.lines])[:, None]
-    ys = layout.road.lateral(xs, offsets)
-    points = np.stack([np.broadcast_to(xs, ys.shape), ys, np.zeros_like(ys)], axis=-1)
+    ys = layout.road.lateral(_LANE_XS, offsets)
+    points = np.stack([np.broadcast_to(_LANE_XS, ys.shape), ys, np.zeros_like(ys)], axis=-1)
     pixels = layout.camera.to_pixels(layout.camera.to_camera(points))
     is_inside = np.all((pixels >= 0) & (pixels <= (width, height)), axis=-1)
     lanes = []

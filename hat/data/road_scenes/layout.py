@@ -263,13 +263,14 @@ class _Builder:
     def build(self) -> None:
         self._lay_road()
         self._lay_ground()
-        self._cross()
-        traffic = self.draw.one_of((0.0, 0.3, 0.5, 0.7, 0.85))
-        self._put_traffic(traffic)
-        if self.has_parking:
-            self._park()
-        self._put_people(self.draw.one_of((0, 1, 2, 4, 6)))
-        self._put_signs()
+        self.crossing: float | None = None
+        if not self.draw.chance(0.04):  # now and then there is a road and nothing on it
+            self._cross()
+            self._put_traffic(self.draw.one_of((0.0, 0.3, 0.5, 0.7, 0.85)))
+            if self.has_parking:
+                self._park()
+            self._put_people(self.draw.one_of((0, 1, 2, 4, 6)))
+            self._put_signs()
         for side in (1, -1):
             self._put_lamps(side)
             self._put_surroundings(side)
@@ -338,7 +339,6 @@ class _Builder:
     def _cross(self) -> None:
         """Now and then a side street, with someone crossing."""
         draw = self.draw
-        self.crossing: float | None = None
         if self.place == "motorway" or not draw.chance(0.3):
             return
         self.crossing = x = draw.between(16, 36)
@@ -389,6 +389,7 @@ class _Builder:
             factor = draw.between(0.95, 1.08)
             size = size[0] * factor, size[1] * factor, size[2] * factor
             kind, second = FIRST_CLASS, (0.5, 0.5, 0.5)
+        x = max(x, size[0] / 2 + 1.5)  # none reaches behind the camera
         if not self._take(x, y, size[0] / 2 + 0.8):
             return
         main = draw.shade(draw.one_of(_VEHICLE_COLORS), 0.12)
@@ -424,7 +425,7 @@ class _Builder:
             y, yaw = self.road.at(x, draw.between(-5, 5) if is_crossing else offset)
             yaw += draw.one_of((0, math.pi)) + draw.between(-0.3, 0.3)
             self._put_pedestrian(x, y, yaw + (math.pi / 2 if is_crossing else 0))
-        for _ in range(draw.one_of((0, 1, 1, 2)) if self.place != "motorway" else 0):
+        for _ in range(draw.one_of((0, 1, 2, 3)) if self.place != "motorway" else 0):
             x = draw.between(6, 30)
             side = draw.one_of((1, -1, -1))
             edge = self.left if side > 0 else self.right
@@ -465,7 +466,7 @@ class _Builder:
             if draw.chance(0.55):
                 x = draw.between(7, 26)
                 self._put_sign(x, *self.road.at(x, edge + side * draw.between(0.5, 1.2)))
-            is_light_likely = 0.6 if self.crossing else 0.25 if self.place == "city" else 0.08
+            is_light_likely = 0.75 if self.crossing else 0.4 if self.place == "city" else 0.15
             if draw.chance(is_light_likely):
                 x = self.crossing - 6 if self.crossing else draw.between(9, 26)
                 self._put_light(x, *self.road.at(x, edge + side * 0.6))
@@ -551,7 +552,7 @@ class _Builder:
 
     def _put_houses(self, side: int, edge: float, name: str) -> None:
         draw = self.draw
-        x = draw.between(1, 5)
+        x = draw.between(4, 6.5)  # nearer ones would be beside the picture
         while x < 130:
             length = draw.between(7, 14)
             deep = draw.between(8, 12)

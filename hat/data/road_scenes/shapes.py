@@ -35,7 +35,7 @@ class Shape:
             to the camera, as foliage does, and whether it is seen from behind too.
     """
 
-    points: NDArray[np.float64]
+    points: NDArray[np.float32]
     rows: NDArray[np.int64]
 
 
@@ -138,7 +138,7 @@ class _Builder:
             for face, (role, level, _, turns, two_sided) in zip(self.faces, self.rows, strict=True)
         ]
         points = np.concatenate([corners, middles[:, None]], axis=1)  # (F, 13, 3)
-        return Shape(np.ascontiguousarray(points.T), np.array(rows, np.int64).T.copy())
+        return Shape(np.ascontiguousarray(points.T, np.float32), np.array(rows, np.int64).T.copy())
 
 
 def _wheels(make: _Builder, places: Sequence[float], radius: float, half_width: float) -> None:
