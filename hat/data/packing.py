@@ -105,9 +105,7 @@ def _fingerprint(dataset: Any) -> str:
     with preserved_random_state():
         for index in sorted({0, len(dataset) // 2, len(dataset) - 1} & set(range(len(dataset)))):
             seed_everything(0)
-            digest.update(
-                encode_sample(load_without_transform(dataset, index), encode_images=False)
-            )
+            digest.update(encode_sample(load_without_transform(dataset, index), compress=False))
     return digest.hexdigest()
 
 
@@ -375,9 +373,9 @@ def _refuse_random(dataset: Any) -> None:
     with preserved_random_state():
         for index in range(min(4, len(dataset))):
             seed_everything(1)
-            first = encode_sample(load_without_transform(dataset, index), encode_images=False)
+            first = encode_sample(load_without_transform(dataset, index), compress=False)
             seed_everything(2)
-            if first != encode_sample(load_without_transform(dataset, index), encode_images=False):
+            if first != encode_sample(load_without_transform(dataset, index), compress=False):
                 raise PackError(
                     f"sample {index} of {type(dataset).__name__} is drawn at random below its own "
                     "transform: pack the data set inside it, and transform what is read back"

@@ -21,6 +21,16 @@ _TUPLE, _TENSOR, _PICTURE, _ARRAY = range(1, 5)
 _COMPRESS_ABOVE = 1024
 #: A record that claims more for one tensor is refused before memory is taken.
 _MAX_BYTES = 1 << 31
+#: What unpacking raises of bytes that are not those of a record.
+_BROKEN = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    zlib.error,
+)
 _CLASSES: dict[str, type[torch.Tensor]] = {
     cls.__name__: cls
     for cls in (
@@ -61,7 +71,7 @@ def encode_sample(
     sample: Mapping[str, Any],
     *,
     files: Mapping[str, bytes] | None = None,
-    encode_images: bool = True,
+    compress: bool = True,
 ) -> bytes:
     """A sample as bytes from which `decode_sample` makes it again, equal in every value and type.
 
@@ -71,8 +81,8 @@ def encode_sample(
             numbers come back as Python's.
         files: For keys of pictures, the bytes of the file that decodes to the picture;
             they are kept in place of the pixels, so nothing is compressed twice.
-        encode_images: Whether other uint8 RGB pictures are kept as PNG; otherwise as
-            pixels, which is larger and quicker.
+        compress: Whether other uint8 RGB pictures are kept as PNG, and long tensors
+            compressed; otherwise all are kept as they are, which is larger and quicker.
 
     Raises:
         TypeError: If a value is of another type; the message names the key.
@@ -85,7 +95,7 @@ def encode_sample(
     fields = {
         key: msgpack.ExtType(_PICTURE, files[key])
         if key in files
-        else _packed(value, key, encode_images)
+        else _packed(value, key, compress)
         for key, value in sample.items()
     }
     return msgpack.packb(fields, use_bin_type=True, strict_types=True)
@@ -111,7 +121,7 @@ def decode_sample(data: bytes | memoryview, name: str, *, with_pictures: bool = 
 
     try:
         sample = msgpack.unpackb(data, ext_hook=unpacked, strict_map_key=False)
-    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError, zlib.error) as error:
+    except _BROKEN as error:
         if str(error).startswith(name):
             raise
         reason = str(error) or type(error).__name__
@@ -123,26 +133,26 @@ def decode_sample(data: bytes | memoryview, name: str, *, with_pictures: bool = 
     return sample
 
 
-def _packed(value: Any, key: str, encode_images: bool) -> Any:
+def _packed(value: Any, key: str, compress: bool) -> Any:
     """A value as what MessagePack can hold."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, np.bool_ | np.integer | np.floating):
         return value.item()
     if isinstance(value, list):
-        return [_packed(item, key, encode_images) for item in value]
+        return [_packed(item, key, compress) for item in value]
     if isinstance(value, tuple):
-        items = [_packed(item, key, encode_images) for item in value]
+        items = [_packed(item, key, compress) for item in value]
         return msgpack.ExtType(_TUPLE, msgpack.packb(items, strict_types=True))
     if isinstance(value, dict):
-        return {name: _packed(item, key, encode_images) for name, item in value.items()}
+        return {name: _packed(item, key, compress) for name, item in value.items()}
     if isinstance(value, np.ndarray):
-        content = _tensor_content(torch.from_numpy(np.ascontiguousarray(value)))
+        content = _tensor_content(torch.from_numpy(np.ascontiguousarray(value)), compress)
         return msgpack.ExtType(_ARRAY, msgpack.packb(content))
     if type(value) in _NAMES:
-        if encode_images and _is_rgb(value):
+        if compress and _is_rgb(value):
             return msgpack.ExtType(_PICTURE, _as_png(value))
-        return msgpack.ExtType(_TENSOR, msgpack.packb(_tensor_fields(value)))
+        return msgpack.ExtType(_TENSOR, msgpack.packb(_tensor_fields(value, compress)))
     raise TypeError(
         f"'{key}': a record cannot hold a {type(value).__module__}.{type(value).__qualname__}; "
         "it holds tensors, arrays, numbers, texts, and lists, tuples and dicts of these"
@@ -168,7 +178,7 @@ def _as_png(img: Image) -> bytes:
     return data.tobytes()
 
 
-def _tensor_fields(value: torch.Tensor) -> list[Any]:
+def _tensor_fields(value: torch.Tensor, compress: bool) -> list[Any]:
     """Class, content, and what boxes and points say of their canvas."""
     extra: dict[str, Any] = {}
     if hasattr(value, "canvas_size"):
@@ -176,10 +186,14 @@ def _tensor_fields(value: torch.Tensor) -> list[Any]:
     if isinstance(value, tv_tensors.BoundingBoxes):
         extra["format"] = value.format.name
         extra["clamping_mode"] = value.clamping_mode
-    return [_NAMES[type(value)], *_tensor_content(value.as_subclass(torch.Tensor)), extra]
+    plain = value.as_subclass(torch.Tensor)
+    if plain.ndim == 3 and plain.permute(1, 2, 0).is_contiguous():
+        # So that kernels on pictures find the channels innermost again.
+        plain, extra["is_hwc"] = plain.permute(1, 2, 0), True
+    return [_NAMES[type(value)], *_tensor_content(plain, compress), extra]
 
 
-def _tensor_content(value: torch.Tensor) -> list[Any]:
+def _tensor_content(value: torch.Tensor, compress: bool) -> list[Any]:
     """dtype, shape, how the bytes are kept, and the bytes."""
     value = value.detach().contiguous()
     name = _DTYPE_NAMES.get(value.dtype)
@@ -189,7 +203,7 @@ def _tensor_content(value: torch.Tensor) -> list[Any]:
         data = np.packbits(value.numpy()).tobytes()
     else:
         data = value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
-    is_compressed = len(data) > _COMPRESS_ABOVE
+    is_compressed = compress and len(data) > _COMPRESS_ABOVE
     return [
         name,
         list(value.shape),
@@ -209,6 +223,8 @@ def _unpacked(code: int, content: bytes, hook: Any) -> Any:
     class_name, *content_fields, extra = items
     tensor = _tensor(*content_fields)
     cls = _CLASSES[class_name]
+    if extra.pop("is_hwc", False):
+        tensor = tensor.permute(2, 0, 1)
     if cls is torch.Tensor:
         return tensor
     if "canvas_size" in extra:

@@ -57,23 +57,23 @@ def png(pixels):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("encode_images", [True, False])
+@pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize("name", VALUES)
 class TestTensors:
-    def test_values_come_back(self, name, encode_images):
-        found = back(VALUES[name], encode_images=encode_images)
+    def test_values_come_back(self, name, compress):
+        found = back(VALUES[name], compress=compress)
         assert found.dtype == VALUES[name].dtype
         assert found.shape == VALUES[name].shape
         assert torch.equal(found.as_subclass(torch.Tensor), VALUES[name].as_subclass(torch.Tensor))
 
-    def test_classes_come_back(self, name, encode_images):
-        assert type(back(VALUES[name], encode_images=encode_images)) is type(VALUES[name])
+    def test_classes_come_back(self, name, compress):
+        assert type(back(VALUES[name], compress=compress)) is type(VALUES[name])
 
-    def test_what_is_known_of_the_canvas_comes_back(self, name, encode_images):
-        assert vars(back(VALUES[name], encode_images=encode_images)) == vars(VALUES[name])
+    def test_what_is_known_of_the_canvas_comes_back(self, name, compress):
+        assert vars(back(VALUES[name], compress=compress)) == vars(VALUES[name])
 
-    def test_what_comes_back_can_be_written_to(self, name, encode_images):
-        back(VALUES[name], encode_images=encode_images).zero_()
+    def test_what_comes_back_can_be_written_to(self, name, compress):
+        back(VALUES[name], compress=compress).zero_()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,13 @@ def test_pictures_can_be_left_encoded():
     )
     assert isinstance(sample["img"], EncodedPicture)
     assert sample["label"] == 3
+
+
+def test_pictures_keep_their_order_in_memory():
+    pixels = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(4, 5, 3)
+    found = back(Image.from_hwc(pixels), compress=False)
+    assert found.permute(1, 2, 0).is_contiguous()
+    assert np.array_equal(found.hwc(), pixels)
 
 
 def test_pictures_are_smaller_as_png():

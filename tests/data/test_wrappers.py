@@ -435,9 +435,9 @@ def kept_files(dataset):
     return sorted(path for path in dataset.folder.glob("0*/*") if not path.name.startswith("."))
 
 
-@pytest.mark.parametrize("encode_images", [False, True])
-def test_a_kept_sample_is_the_sample(folder, encode_images):
-    dataset = CachedDataset(Rich(), folder, encode_images=encode_images)
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_kept_sample_is_the_sample(folder, compress):
+    dataset = CachedDataset(Rich(), folder, compress=compress)
     for _ in range(2):
         assert all(same(Rich()[n], dataset[n]) for n in range(3))
 

@@ -57,7 +57,8 @@ class CachedDataset(WrapperDataset):
         version: Part of what a folder is known by. Change it when samples change in a way
             that the data set's class, length, first and last annotations and transforms
             do not show, such as by new pictures under old names.
-        encode_images: Whether pictures are kept as PNG: smaller, but slower to read.
+        compress: Whether pictures are kept as PNG and long tensors compressed: smaller,
+            but slower to write and to read.
         max_bytes: When so much is kept, no more samples are: those are made each time.
             By default there is no limit in a folder, and in memory half of what is free.
         transform: Called with every sample, kept or not; see `Dataset`.
@@ -79,12 +80,12 @@ class CachedDataset(WrapperDataset):
         folder: str | Path | None = None,
         *,
         version: str = "",
-        encode_images: bool = False,
+        compress: bool = False,
         max_bytes: int | None = None,
         transform: Transforms = None,
     ) -> None:
         super().__init__([dataset], transform=transform)
-        self.encode_images = encode_images
+        self.compress = compress
         self.max_bytes = max_bytes
         if folder is None:
             self.folder = _memory_folder(self)
@@ -115,7 +116,7 @@ class CachedDataset(WrapperDataset):
         sample = self._made(index)
         if self._is_full and not is_damaged:
             return sample
-        record = encode_sample(sample, encode_images=self.encode_images)
+        record = encode_sample(sample, compress=self.compress)
         self._keep(path, record, is_counted=is_damaged)
         return decode_sample(record, str(path))
 
@@ -248,7 +249,7 @@ def _annotation_digest(dataset: Any, index: int) -> str:
     with preserved_random_state():
         seed_everything(derive_key(0, SAMPLE_STREAM, index))
         try:
-            record = encode_sample(dataset.annotation(index), encode_images=False)
+            record = encode_sample(dataset.annotation(index), compress=False)
         except (OSError, ValueError):  # a bad file must not be an error before it is drawn
             return "cannot be read"
     return hashlib.blake2b(record, digest_size=_DIGEST_BYTES).hexdigest()
