@@ -449,6 +449,7 @@ def test_labels_of_a_stored_picture_are_turned_with_it(tmp_path, orientation):
     assert upright["ori_shape"] == upright["gt_bboxes"].canvas_size == (16, 12)
     left, top, right, bottom = upright["gt_bboxes"][0].int().tolist()
     assert torch.equal(upright["gt_masks"][0], pixels((16, 12), (top, bottom, left, right)))
+    assert upright["gt_keypoints"].frac().count_nonzero() == 0  # centres of pixels, still
     x, y = upright["gt_keypoints"][0, 0].int().tolist()
     assert torch.equal(upright["img"][:, y, x], stored["img"][:, 1, 2])
     inside = upright["img"][:, top:bottom, left:right].flatten(1)
