@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hat.callbacks.base import Callback
 from hat.callbacks.loss_average import LossAverage
 from hat.callbacks.metric_updater import MetricUpdater
+from hat.data.loaders.device_prefetcher import DevicePrefetcher
 from hat.engine.loop import Loop
 from hat.engine.processors.batch_processor import Precision
 from hat.engine.processors.inference import InferenceProcessor
@@ -64,6 +65,7 @@ class Predictor(Loop):
         updater = MetricUpdater(metrics, where=where)
         updater.move_to(device)
         self.where = where
+        self.device = device
         self.score_names = [f"{where}/loss", *updater.writes()]
         super().__init__(
             model,
@@ -85,6 +87,9 @@ class Predictor(Loop):
         self.scores.load_state_dict({})
         with evaluating(self.model), torch.inference_mode():
             return super().fit()
+
+    def _open_epoch(self) -> Iterator[Any]:
+        return iter(DevicePrefetcher(super()._open_epoch(), self.device))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Sets up a training run on one device."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from hat.callbacks.checks import check_order, check_state_order, collect_hooks
 from hat.callbacks.nan_guard import NanGuard
 from hat.callbacks.run_log import RunLog
 from hat.config.given import Given
+from hat.data.loaders.device_prefetcher import DevicePrefetcher
 from hat.engine.loop import Loop
 from hat.engine.optimizers import build_optimizer
 from hat.engine.processors.batch_processor import BatchProcessor
@@ -128,6 +129,9 @@ class Trainer(Loop):
         logger.info("training on %s; callbacks, in order: %s", self.device, order or "none")
         self.model.train()
         return super().fit()
+
+    def _open_epoch(self) -> Iterator[Any]:
+        return iter(DevicePrefetcher(super()._open_epoch(), self.device))
 
 
 def make_plan(

@@ -1,6 +1,6 @@
 """The next step's batches on their way to the GPU while this step runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -9,33 +9,31 @@ from hat.data.loaders.transport import map_leaves
 
 
 class DevicePrefetcher:
-    """Gives the steps of a loader on a device, one step ahead of their use.
+    """Gives steps on a device, copied one step ahead of their use.
 
     On a GPU the copies run on a stream of their own beside the computation, from pinned
-    memory where the loader pins. Order, length and start are those of the loader. On the
-    CPU it hands steps through. `Trainer` and `Predictor` put it around their loader.
+    memory where the loader pins. The order is that of the steps. On the CPU it hands
+    steps through. `Trainer` and `Predictor` put it around what their loader gives.
 
     Args:
-        loader: A `DataLoader`, or anything with `steps(epoch, start)`.
+        steps: Batches, or lists of batches.
         device: Where to.
 
     Example:
-        >>> loader = DataLoader([{"x": n} for n in range(3)], batch_size=2)
-        >>> steps = DevicePrefetcher(loader, torch.device("cpu")).steps(epoch=0, start=1)
+        >>> steps = DevicePrefetcher([{"x": torch.ones(2)}], torch.device("cpu"))
         >>> [batch["x"].tolist() for batch in steps]
-        [[2]]
+        [[1.0, 1.0]]
     """
 
-    def __init__(self, loader: Any, device: torch.device) -> None:
-        self.loader = loader
+    def __init__(self, steps: Iterable[Any], device: torch.device) -> None:
+        self.steps = steps
         self.device = device
 
-    def steps(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The steps of an epoch from `start` on."""
-        steps = iter(self.loader.steps(epoch, start))
-        return self._ahead(steps) if self.device.type == "cuda" else steps
+    def __iter__(self) -> Iterator[Any]:
+        return self._ahead() if self.device.type == "cuda" else iter(self.steps)
 
-    def _ahead(self, steps: Iterator[Any]) -> Iterator[Any]:
+    def _ahead(self) -> Iterator[Any]:
+        steps = iter(self.steps)
         copies = torch.cuda.Stream(self.device)
         following = self._copied(next(steps, None), copies)
         while following is not None:
@@ -43,7 +41,6 @@ class DevicePrefetcher:
             torch.cuda.current_stream(self.device).wait_stream(copies)
             # The allocator must not give the memory away while the step still reads it.
             map_leaves(current, self._record)
-            # Asked for after the step before was queued: the copy runs while that computes.
             following = self._copied(next(steps, None), copies)
             yield current
 
@@ -54,11 +51,13 @@ class DevicePrefetcher:
             return map_leaves(step, self._to_device)
 
     def _to_device(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return value.to(self.device, non_blocking=True)
-        return value
+        return value.to(self.device, non_blocking=True) if _is_tensor(value) else value
 
     def _record(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
+        if _is_tensor(value) and value.is_cuda:
             value.record_stream(torch.cuda.current_stream(self.device))
         return value
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)

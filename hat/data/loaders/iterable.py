@@ -109,7 +109,10 @@ class IterableBatches(torch.utils.data.IterableDataset[Any]):
             edges = [len(step) * number // count for number in range(count + 1)]
             yield [self.collate(step[edges[n] : edges[n + 1]]) for n in range(count)]
             if worker is not None:
-                self.board.write(worker, os.getpid(), Activity.IDLE, SampleKey(0, 0, 0, 0))
+                self._note_idle(worker)
+
+    def _note_idle(self, worker: int) -> None:
+        self.board.write(worker, os.getpid(), Activity.IDLE, SampleKey(0, self.epoch, 0, 0))
 
     def _samples(self, worker: int | None) -> Iterator[Sample]:
         number = 0
@@ -122,6 +125,8 @@ class IterableBatches(torch.utils.data.IterableDataset[Any]):
                 samples = iter(self.dataset) if samples is None else samples
                 sample = next(samples)
             except StopIteration:
+                if worker is not None:
+                    self._note_idle(worker)
                 return
             except BaseException as error:
                 if worker is None and not isinstance(error, Exception):
