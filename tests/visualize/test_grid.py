@@ -38,7 +38,7 @@ def test_a_grid_of_nothing_is_refused():
 
 
 def test_a_picture_of_floats_is_refused_by_its_number():
-    with pytest.raises(ValueError, match="picture 1: expected uint8.* got float64"):
+    with pytest.raises(ValueError, match=r"picture 1: expected uint8.* got float64"):
         picture_grid([plain(2, 2, 0), np.zeros((2, 2, 3))])
 
 
