@@ -4,8 +4,8 @@ from .collates.ragged import RaggedCollate as RaggedCollate
 from .collates.stack import StackCollate as StackCollate
 from .datasets.balanced import BalancedDataset as BalancedDataset
 from .datasets.base import Dataset as Dataset
-from .datasets.cached import CacheError as CacheError
 from .datasets.cached import CachedDataset as CachedDataset
+from .datasets.cached import CacheError as CacheError
 from .datasets.cityscapes import CityscapesDataset as CityscapesDataset
 from .datasets.coco import CocoDataset as CocoDataset
 from .datasets.concat import ConcatDataset as ConcatDataset
@@ -33,6 +33,7 @@ from .images import path_inside as path_inside
 from .images import read_depth as read_depth
 from .images import read_image as read_image
 from .images import read_mask as read_mask
+from .keypoints import KeyPoints as KeyPoints
 from .loaders.bad_samples import SkipBadSamples as SkipBadSamples
 from .loaders.data_loader import DataLoader as DataLoader
 from .loaders.device_prefetcher import DevicePrefetcher as DevicePrefetcher

@@ -11,6 +11,7 @@ import torch
 from torchvision import tv_tensors
 
 from hat.data.images import decode_image
+from hat.data.keypoints import KeyPoints
 from hat.data.pixels import Image, Mask
 from hat.data.projection import Projection
 from hat.data.sample import Sample
@@ -32,12 +33,13 @@ _BROKEN = (
     zlib.error,
 )
 _CLASSES: dict[str, type[torch.Tensor]] = {
-    cls.__name__: cls
+    f"torchvision.{cls.__name__}" if cls is tv_tensors.KeyPoints else cls.__name__: cls
     for cls in (
         torch.Tensor,
         Image,
         Mask,
         tv_tensors.BoundingBoxes,
+        KeyPoints,
         tv_tensors.KeyPoints,
         Projection,
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from annotation_files import coco_folder, voc_folder
 from PIL import Image as PILImage
+from road_files import save_cityscapes, save_idx, save_kitti, save_list, save_nuscenes
 from torchvision.datasets import FakeData
 from torchvision.transforms import v2
 
@@ -26,16 +27,17 @@ from hat.data import (
     KittiObjectDataset,
     MixedDataset,
     NuScenesFrames,
+    PackedDataset,
     RepeatDataset,
     RoadScenes,
     SegmentationList,
     SubsetDataset,
     TorchvisionDataset,
     VocDataset,
+    pack,
 )
 from hat.data.pixels import Image
 from hat.data.sample import KEYS
-from road_files import save_cityscapes, save_idx, save_kitti, save_list, save_nuscenes
 
 
 def folder_of_pictures(folder):
@@ -45,6 +47,11 @@ def folder_of_pictures(folder):
         noise = np.random.default_rng(0).integers(256, size=(12, 16, 3), dtype=np.uint8)
         PILImage.fromarray(noise).save(path)
     return folder
+
+
+def packed(folder):
+    pack(ImageFolder(folder_of_pictures(folder / "pictures")), folder / "packed.lmdb")
+    return folder / "packed.lmdb"
 
 
 #: How each data set is built, from an empty folder and a transform.
@@ -80,6 +87,7 @@ MAKERS = {
     "MixedDataset": lambda folder, transform: MixedDataset(
         [ImageFolder(folder_of_pictures(folder))] * 2, [2, 1], transform=transform
     ),
+    "PackedDataset": lambda folder, transform: PackedDataset(packed(folder), transform),
     "RepeatDataset": lambda folder, transform: RepeatDataset(
         ImageFolder(folder_of_pictures(folder)), 2, transform
     ),
@@ -203,6 +211,11 @@ def test_transforms_of_torchvision_can_be_used(make):
 
 def test_a_worker_can_be_sent_the_data_set(dataset):
     assert equal(pickle.loads(pickle.dumps(dataset))[1], dataset[1])
+
+
+def test_it_can_be_packed(dataset, tmp_path):
+    pack(dataset, tmp_path / "all.lmdb")
+    assert all(map(equal, PackedDataset(tmp_path / "all.lmdb"), dataset))
 
 
 def test_samples_make_a_batch(dataset):

@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, KeyPoints
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 
 from hat.data.datasets.base import Dataset, Transforms
 from hat.data.datasets.coco_index import MISTAKE_TEXTS, Mistake, open_index
 from hat.data.datasets.coco_results import write_results
 from hat.data.datasets.coco_rle import draw_masks
 from hat.data.images import read_image
+from hat.data.keypoints import KeyPoints
 from hat.data.orientation import TURNED, exif_orientation, orient_boxes, turned_upright
 from hat.data.pixels import Mask
 from hat.data.sample import Sample
@@ -253,6 +254,8 @@ class CocoDataset(Dataset):
         points = np.zeros((len(rows), self._index.header["num_keypoints"], 3), np.float32)
         for place, (first, last) in zip(points, self._index.keypoint_ranges[rows], strict=True):
             place[: last - first] = self._index.keypoints[first:last]
+        # The file counts pixels; here the centre of the first pixel is at 0.5.
+        points[..., :2] += 0.5 * (points[..., 2:] > 0)
         return points
 
     def _shapes(self, rows: NDArray[np.int64]) -> Iterator[bytes | list[list[float]]]:
@@ -288,10 +291,9 @@ class CocoDataset(Dataset):
                 else torch.zeros((0, *shape), dtype=torch.bool)
             )
         if "gt_keypoints" in sample:
-            # Centres of pixels: half a pixel from the corners that boxes count from.
-            points = sample["gt_keypoints"].as_subclass(torch.Tensor) + 0.5
+            points = sample["gt_keypoints"].as_subclass(torch.Tensor)
             corners = orient_boxes(torch.cat([points, points], dim=-1), orientation, listed)
-            turned["gt_keypoints"] = KeyPoints(corners[..., :2] - 0.5, canvas_size=shape)
+            turned["gt_keypoints"] = KeyPoints(corners[..., :2], canvas_size=shape)
         return turned
 
 

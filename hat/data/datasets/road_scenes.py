@@ -8,6 +8,7 @@ import torch
 from torchvision import tv_tensors
 
 from hat.data.datasets.base import Color, Dataset, Transforms
+from hat.data.keypoints import KeyPoints
 from hat.data.pixels import Image, Mask
 from hat.data.projection import Projection
 from hat.data.road_scenes.drawing import Drawing, Floats, draw_faces
@@ -187,7 +188,7 @@ class RoadScenes(Dataset):
             sample["gt_seg"] = Mask(torch.from_numpy(np.take(drawing.faces.kinds, drawing.ids)))
         if "gt_lanes" in self.keys:
             lanes = torch.from_numpy(lane_lines(layout, self.num_lane_points))
-            sample["gt_lanes"] = tv_tensors.KeyPoints(lanes, canvas_size=self.size)
+            sample["gt_lanes"] = KeyPoints(lanes, canvas_size=self.size)
         if "gt_bboxes_3d" in self.keys:
             camera = layout.camera
             sample["camera_matrix"] = Projection(camera.matrix, canvas_size=self.size)

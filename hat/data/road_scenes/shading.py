@@ -241,7 +241,8 @@ def _add_lamplight(
     layout: Layout, world: tuple[Floats, ...], planes: list[Floats], light: Light
 ) -> None:
     """What the headlights of the camera's own vehicle and the street lamps add."""
-    x, y, _ = world
+    # Light is smooth: a quarter of the pixels is enough.
+    x, y = (np.ascontiguousarray(plane[::2, ::2]) for plane in world[:2])
     spread = np.square(y / (x * np.float32(0.4) + 2))
     spread += x * np.float32(1 / 30)
     beam = np.exp(-spread, out=spread)
@@ -254,7 +255,7 @@ def _add_lamplight(
                 distance += np.float32(_LAMP_REACH**2)
                 beam += np.float32(1.3 * light.lamps * _LAMP_REACH**2) / distance
     for plane, warmth in zip(planes, (1.1, 0.95, 0.65), strict=True):
-        plane *= 1 + beam * np.float32(warmth)
+        plane *= _enlarged(1 + beam * np.float32(warmth), plane)
 
 
 def _put_windows(
@@ -368,17 +369,20 @@ def _wet(layout: Layout, is_road: NDArray[np.bool_], planes: list[Floats]) -> No
 
 def _glow(drawing: Drawing, planes: list[Floats], light: Light) -> None:
     """Light spreads around lamps."""
-    lamps = np.take(_glowing(drawing), drawing.ids).astype(np.float32)
+    lamps = np.take(_glowing(drawing), drawing.ids[::2, ::2])
     if not lamps.any():
         return
-    height, width = lamps.shape
-    small = (-(-width // 4), -(-height // 4))
-    side = max(3, small[0] // 20) | 1
+    side = max(3, drawing.ids.shape[1] // 40) | 1
     for plane in planes:
-        halo = cv2.resize(plane * lamps, small, interpolation=cv2.INTER_AREA)
+        halo: NDArray[Any] = np.where(lamps, plane[::2, ::2], np.float32(0))
         halo = cv2.blur(cv2.blur(halo, (side, side)), (side, side))
-        halo = cv2.resize(halo, (width, height), interpolation=cv2.INTER_LINEAR)
-        plane += halo * np.float32(2.2 * light.lamps)
+        halo = halo * np.float32(2.2 * light.lamps)
+        plane += _enlarged(halo, plane)
+
+
+def _enlarged(small: NDArray[Any], like: Floats) -> NDArray[Any]:
+    """A smooth plane of a quarter of the pixels, at the size of another."""
+    return cv2.resize(small, like.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _rain(layout: Layout, planes: list[Floats]) -> None:
