@@ -45,5 +45,5 @@ def test_training_on_digits_imports_nothing_that_it_does_not_use(subprocess_env)
 from hat.cli.app import run
 assert run(["train", {str(DIGITS)!r}, "num_epochs=1", "--out", "run"]) == 0
 """
-    unused = {"timm", "tensorboard", "torch.utils.tensorboard", "matplotlib", "lmdb", "cv2"}
+    unused = {"timm", "tensorboard", "torch.utils.tensorboard", "matplotlib", "lmdb"}
     assert unused & imported_by(code, subprocess_env) == set()
