@@ -73,21 +73,23 @@ def pack(key: str, samples: Sequence[Sample]) -> Any:
         return values
     if not isinstance(values[0], torch.Tensor | _NUMBER):
         return values
-    # A batch is a plain tensor: the dispatch of TVTensors costs time and is not needed.
-    tensors = [
-        value.as_subclass(torch.Tensor)
-        if isinstance(value, torch.Tensor)
-        else torch.as_tensor(value)
-        for value in values
-    ]
+    if all(type(value) is torch.Tensor for value in values):
+        tensors = values
+    else:  # a batch is a plain tensor: the dispatch of TVTensors costs time and is not needed
+        tensors = [
+            value.as_subclass(torch.Tensor)
+            if isinstance(value, torch.Tensor)
+            else torch.as_tensor(value)
+            for value in values
+        ]
     first = tensors[0]
-    for sample, tensor in zip(samples, tensors, strict=True):
-        if tensor.shape != first.shape:
-            raise BatchError(
-                f"'{key}' of {name_of(samples[0])} has shape {tuple(first.shape)}, of "
-                f"{name_of(sample)} {tuple(tensor.shape)}: resize or crop them to one shape, or "
-                "use PadCollate"
-            )
+    if len({tensor.shape for tensor in tensors}) > 1:
+        number = next(n for n, tensor in enumerate(tensors) if tensor.shape != first.shape)
+        raise BatchError(
+            f"'{key}' of {name_of(samples[0])} has shape {tuple(first.shape)}, of "
+            f"{name_of(samples[number])} {tuple(tensors[number].shape)}: resize or crop them to "
+            "one shape, or use PadCollate"
+        )
     return stack(tensors, torch.int64 if key == "gt_seg" else None)
 
 

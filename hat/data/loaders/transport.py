@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-_MOST_BYTES = 1 << 16  # a larger tensor is cheaper in a segment of its own
+_MOST_BYTES = 1 << 14  # a larger tensor is cheaper in a segment of its own
 _ALIGNMENT = 16
 
 
