@@ -193,8 +193,8 @@ def _faces_of_things(things: Things, camera: Camera) -> _Seen:
     v = corners[1] / corners[2] * camera.focal + height / 2
     left, right, top, bottom = u.min(axis=0), u.max(axis=0), v.min(axis=0), v.max(axis=0)
     is_seen = (nearest > NEAR) & (right > 0) & (left < width) & (bottom > 0) & (top < height)
-    # What is smaller than half a pixel would be drawn as a whole one.
-    is_seen &= (right - left > 0.5) | (bottom - top > 0.5)
+    # What is smaller than a pixel would be drawn as a whole one, or more.
+    is_seen &= (right - left > 1) | (bottom - top > 1)
 
     away = np.square(in_camera[:, -1]).sum(axis=0)
     rank = _distances(things, boxes)[owners[seen]]
