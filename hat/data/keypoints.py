@@ -78,11 +78,13 @@ def _mirrored(points: KeyPoints, axis: int, length: int) -> KeyPoints:
     return KeyPoints.wrap(plain, points)
 
 
-@F.register_kernel(F.horizontal_flip, KeyPoints)
 def _horizontal_flip(points: KeyPoints) -> KeyPoints:
     return _mirrored(points, 0, points.canvas_size[1])
 
 
-@F.register_kernel(F.vertical_flip, KeyPoints)
 def _vertical_flip(points: KeyPoints) -> KeyPoints:
     return _mirrored(points, 1, points.canvas_size[0])
+
+
+F.register_kernel(F.horizontal_flip, KeyPoints)(_horizontal_flip)
+F.register_kernel(F.vertical_flip, KeyPoints)(_vertical_flip)

@@ -274,7 +274,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         PackedDataset(tmp_path / "a.lmdb")
 
 
-@pytest.mark.parametrize("content", [b"", b"text", bytes(20_000), os.urandom(20_000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", bytes(20_000), os.urandom(20_000)],
+    ids=["empty", "text", "zeros", "noise"],
+)
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     (tmp_path / "a.lmdb").write_bytes(content)
     with pytest.raises(PackError, match=r"a\.lmdb: not a packed data set"):

@@ -583,7 +583,7 @@ def _clipped_boxes(
         past = np.abs(corners - clipped).max(1, initial=0) > 1
         boxes = clipped.astype(np.float32)
         is_inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    not_finite = ~np.isfinite(columns.boxes).all(1)
+    not_finite = np.asarray(~np.isfinite(columns.boxes).all(axis=1))
     negative = ~not_finite & ((width < 0) | (height < 0))
     empty = ~not_finite & ~negative & ((width == 0) | (height == 0))
     outside = ~(not_finite | negative | empty | is_inside)
