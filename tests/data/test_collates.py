@@ -169,7 +169,8 @@ def test_what_requires_a_gradient_can_be_stacked():
 
 @pytest.mark.parametrize("make", [StackCollate, PadCollate])
 def test_a_worker_writes_into_shared_memory(make):
-    samples = [{"img": img, "gt_seg": Mask(img[0])} for img in hwc_pictures((8, 9), (8, 9))]
+    sizes = (160, 180), (160, 180)  # smaller ones are sent in a message
+    samples = [{"img": img, "gt_seg": Mask(img[0])} for img in hwc_pictures(*sizes)]
     loader = DataLoader(samples, 2, collate=WhereFrom(make()), num_workers=1)
     batch = next(iter(loader))
     assert batch["is_shared"] == [True, True]

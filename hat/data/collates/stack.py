@@ -2,6 +2,7 @@
 
 from collections.abc import KeysView, Sequence
 from functools import reduce
+from operator import itemgetter
 from typing import Any
 
 import cv2
@@ -10,6 +11,10 @@ import torch
 
 from hat.data.sample import KEYS, Batch, Sample
 from hat.errors import HatError
+
+#: A tensor of up to so many bytes is sent from a worker in a message, which costs less than
+#: shared memory.
+MESSAGE_BYTES = 1 << 17
 
 _NUMBER = bool | int | float | np.number | np.bool_
 
@@ -48,12 +53,12 @@ def common_keys(samples: Sequence[Sample]) -> KeysView[str]:
             "pairs in TorchvisionDataset"
         )
     keys = samples[0].keys()
-    for sample in samples:
-        if sample.keys() != keys:
-            raise BatchError(
-                f"samples of one batch have different keys: {name_of(samples[0])} has "
-                f"{sorted(keys)}, {name_of(sample)} has {sorted(sample)}"
-            )
+    if not all(map(keys.__eq__, map(dict.keys, samples))):
+        other = next(sample for sample in samples if sample.keys() != keys)
+        raise BatchError(
+            f"samples of one batch have different keys: {name_of(samples[0])} has "
+            f"{sorted(keys)}, {name_of(other)} has {sorted(other)}"
+        )
     return keys
 
 
@@ -68,12 +73,12 @@ def pack(key: str, samples: Sequence[Sample]) -> Any:
     Raises:
         BatchError: If tensors that should be stacked differ in shape.
     """
-    values = [sample[key] for sample in samples]
+    values = list(map(itemgetter(key), samples))
     if key in KEYS and KEYS[key].is_ragged:
         return values
     if not isinstance(values[0], torch.Tensor | _NUMBER):
         return values
-    if all(type(value) is torch.Tensor for value in values):
+    if set(map(type, values)) == {torch.Tensor}:
         tensors = values
     else:  # a batch is a plain tensor: the dispatch of TVTensors costs time and is not needed
         tensors = [
@@ -82,15 +87,18 @@ def pack(key: str, samples: Sequence[Sample]) -> Any:
             else torch.as_tensor(value)
             for value in values
         ]
-    first = tensors[0]
-    if len({tensor.shape for tensor in tensors}) > 1:
-        number = next(n for n, tensor in enumerate(tensors) if tensor.shape != first.shape)
+    try:
+        return stack(tensors, torch.int64 if key == "gt_seg" else None)
+    except RuntimeError as error:  # asking all tensors beforehand would take as long as stacking
+        shape = tensors[0].shape
+        others = [number for number, tensor in enumerate(tensors) if tensor.shape != shape]
+        if not others:
+            raise
         raise BatchError(
-            f"'{key}' of {name_of(samples[0])} has shape {tuple(first.shape)}, of "
-            f"{name_of(samples[number])} {tuple(tensors[number].shape)}: resize or crop them to "
-            "one shape, or use PadCollate"
-        )
-    return stack(tensors, torch.int64 if key == "gt_seg" else None)
+            f"'{key}' of {name_of(samples[0])} has shape {tuple(shape)}, of "
+            f"{name_of(samples[others[0]])} {tuple(tensors[others[0]].shape)}: resize or crop "
+            "them to one shape, or use PadCollate"
+        ) from error
 
 
 def stack(tensors: Sequence[torch.Tensor], dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -99,13 +107,20 @@ def stack(tensors: Sequence[torch.Tensor], dtype: torch.dtype | None = None) -> 
     Args:
         tensors: Plain ones, all of one shape.
         dtype: Of the result; by default that of the tensors.
+
+    Raises:
+        RuntimeError: If their shapes differ.
     """
-    batch = empty((len(tensors), *tensors[0].shape), dtype or common_dtype(tensors))
-    if all(is_channels_last(tensor) for tensor in tensors) and batch.dtype == torch.uint8:
+    shape = tensors[0].shape
+    if dtype is None and all(is_channels_last(t) and t.shape == shape for t in tensors):
         # Three times as fast as a copy by strides.
+        batch = empty((len(tensors), *shape), torch.uint8)
         for tensor, planes in zip(tensors, batch.numpy(), strict=True):
             cv2.split(tensor.permute(1, 2, 0).numpy(), list(planes))
         return batch
+    if dtype is None and not _is_to_be_shared(len(tensors) * tensors[0].nbytes):
+        return torch.stack(list(tensors))
+    batch = empty((len(tensors), *shape), dtype or common_dtype(tensors))
     with torch.no_grad():  # `out` is refused otherwise where a tensor requires a gradient
         return torch.stack(list(tensors), out=batch)
 
@@ -118,12 +133,17 @@ def common_dtype(tensors: Sequence[torch.Tensor]) -> torch.dtype:
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """A tensor to be filled, in a worker in memory that the main process can read."""
-    if torch.utils.data.get_worker_info() is None:
+    num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if not _is_to_be_shared(num_bytes):
         return torch.empty(tuple(shape), dtype=dtype)
     # As torch's own collate does; a tensor that is shared when it is sent is copied for it.
-    num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     storage = torch.UntypedStorage._new_shared(num_bytes)
     return torch.empty(0, dtype=dtype).set_(storage).view(tuple(shape))
+
+
+def _is_to_be_shared(num_bytes: int) -> bool:
+    """Whether a tensor of this size is in a worker, and too large for a message."""
+    return num_bytes > MESSAGE_BYTES and torch.utils.data.get_worker_info() is not None
 
 
 def is_channels_last(tensor: torch.Tensor) -> bool:

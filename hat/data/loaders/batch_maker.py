@@ -146,21 +146,27 @@ class BatchMaker(torch.utils.data.Dataset[Any]):
             if worker is None:
                 samples = [dataset[index] for index in key.indices]
             else:
-                samples = [self._noted(sample, worker) for sample in key.samples()]
+                samples = self._noted(key, worker)
                 self._note(worker, Activity.COLLATING, next(key.samples()))
             batch = self.collate(samples)
         except BaseException as error:
             if worker is None and not isinstance(error, Exception):
                 raise  # Ctrl-C, in this process
+            self._watch.restore()
             return None  # told properly by the seeded way
         if self._watch.has_drawn():
             self._draws = True
+            self._watch.restore()  # the caller must not notice
             return None
         return MadeBatch(batch, [])
 
-    def _noted(self, key: SampleKey, worker: int) -> Sample:
-        self._note(worker, Activity.LOADING, key)
-        return self.dataset[key.sample]
+    def _noted(self, key: BatchKey, worker: int) -> list[Sample]:
+        note = self.board.writer(worker, os.getpid(), Activity.LOADING, key.epoch)
+        samples = []
+        for position, index in enumerate(key.indices, key.start):
+            note(index, position)
+            samples.append(self.dataset[index])
+        return samples
 
     def _seeded(self, key: BatchKey, worker: int | None) -> MadeBatch:
         bad: list[BadSample] = []

@@ -57,9 +57,15 @@ class Pipeline:
         try:
             loader = self._loader
             assert loader is not None
-            yield from self._from_workers(loader) if loader.num_workers else loader
+            yield from self._from_workers(loader) if loader.num_workers else self._here(loader)
         finally:
             self.is_open = False
+
+    def _here(self, loader: "torch.utils.data.DataLoader[Any]") -> Iterator[MadeBatch]:
+        """Without workers torch's loader would add nothing but its cost."""
+        source = loader.dataset
+        made = iter(source) if self.keys is None else map(source.__getitem__, self.keys)
+        return (batch.pin_memory() for batch in made) if loader.pin_memory else made
 
     def _from_workers(self, loader: "torch.utils.data.DataLoader[Any]") -> Iterator[MadeBatch]:
         iterator = self._awaited(functools.partial(self._start, loader))

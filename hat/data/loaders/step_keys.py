@@ -9,7 +9,9 @@ import numpy as np
 from hat.data.loaders.batch_maker import BatchKey
 from hat.data.samplers.share import share
 
-_POSITIONS_AT_ONCE = 2048  # a sampler is asked seldom: the first position costs the most
+#: A sampler is asked seldom, since the first position costs the most; at first for few
+#: positions, so that the first batch is there soon.
+_FIRST_POSITIONS, _MORE_POSITIONS = 1024, 32_768
 
 
 class StepKeys:
@@ -49,9 +51,13 @@ class StepKeys:
 
     def _from(self, epoch: int, start: int, seed: int) -> Iterator[BatchKey]:
         loader = self.loader
-        steps_at_once = max(_POSITIONS_AT_ONCE // loader.batch_size, 1)
-        for first_step in range(start, len(loader), steps_at_once):
-            steps = range(first_step, min(first_step + steps_at_once, len(loader)))
+        num_positions = _FIRST_POSITIONS
+        first_step = start
+        while first_step < len(loader):
+            num_steps = max(num_positions // loader.batch_size, 1)
+            steps = range(first_step, min(first_step + num_steps, len(loader)))
+            num_positions = _MORE_POSITIONS
+            first_step = steps.stop
             offset = steps.start * loader.batch_size
             end = min(steps.stop * loader.batch_size, loader.num_samples)
             indices = np.asarray(

@@ -8,10 +8,6 @@ from .camera import SensorNoise as SensorNoise
 from .class_aware_crop import ClassAwareCrop as ClassAwareCrop
 from .color_formats import ConvertColor as ConvertColor
 from .color_formats import SimulateNv12 as SimulateNv12
-from .color_formats import nv12_to_rgb as nv12_to_rgb
-from .color_formats import rgb_to_nv12 as rgb_to_nv12
-from .color_formats import rgb_to_yuv444 as rgb_to_yuv444
-from .color_formats import yuv444_to_rgb as yuv444_to_rgb
 from .compose import Compose as Compose
 from .copy_paste import CopyPaste as CopyPaste
 from .letterbox import Letterbox as Letterbox
