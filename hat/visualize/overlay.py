@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hat.visualize.colors import Color, distinct_colors
+from hat.visualize.grid import picture_grid
 
 Layer = Literal[
     "gt_depth",
@@ -54,7 +55,8 @@ def draw_sample(
     """A picture of a sample with all labels that it has, RGB, uint8 (H, W, 3).
 
     The sample is left as it was. Small pictures are enlarged by a whole factor, so that
-    pixels stay squares and names can be read.
+    pixels stay squares and names can be read. A sample of several cameras (`imgs`) becomes
+    a grid with the 3-D boxes in each.
 
     Args:
         sample: By the keys of `hat.data.sample.KEYS`; `img` must be uint8. With `scores`,
@@ -79,6 +81,11 @@ def draw_sample(
     unknown = set(layers) - _METHODS.keys()
     if unknown:
         raise ValueError(f"no layers {sorted(unknown)}; there are {list(_METHODS)}")
+    if "img" not in sample and "imgs" in sample:
+        cameras = [_camera_sample(sample, camera) for camera in range(len(sample["imgs"]))]
+        return picture_grid(
+            [draw_sample(each, dataset, layers=layers, min_side=min_side) for each in cameras]
+        )
     picture = _picture(sample)
     scale = -(-min_side // max(picture.shape[:2]))
     painter = _Painter(_enlarged(picture, scale), scale, sample, dataset)
@@ -232,6 +239,14 @@ _METHODS: dict[Layer, Callable[[_Painter], None]] = {
     "gt_keypoints": _Painter.gt_keypoints,
     "label": _Painter.label,
 }
+
+
+def _camera_sample(sample: dict[str, Any], camera: int) -> dict[str, Any]:
+    """What one of several cameras sees."""
+    seen = {key: sample[key] for key in ("gt_bboxes_3d", "gt_classes") if key in sample}
+    if "projections" in sample:
+        seen["projection"] = sample["projections"][camera]
+    return {"img": sample["imgs"][camera], **seen}
 
 
 def _picture(sample: dict[str, Any]) -> NDArray[np.uint8]:

@@ -38,6 +38,16 @@ def test_numbers_become_one_tensor(values, dtype):
     assert batch["label"].dtype == dtype
 
 
+def test_arrays_of_numbers_become_one_tensor():
+    batch = StackCollate()([{"x": np.arange(3) + n} for n in range(2)])
+    assert batch["x"].tolist() == [[0, 1, 2], [1, 2, 3]]
+
+
+def test_arrays_of_texts_become_a_list():
+    batch = StackCollate()([{"x": np.array(["a", "b"])}] * 2)
+    assert [list(texts) for texts in batch["x"]] == [["a", "b"]] * 2
+
+
 def test_numpy_numbers_become_one_tensor():
     batch = collate({"label": np.int64(3)}, {"label": np.int64(1)})
     assert torch.equal(batch["label"], torch.tensor([3, 1]))

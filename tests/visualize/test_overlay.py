@@ -152,3 +152,18 @@ def test_what_is_no_picture_is_refused(sample, message):
 def test_an_unknown_layer_is_refused():
     with pytest.raises(ValueError, match=r"no layers .'boxes'.; there are"):
         draw_sample(sample_of(), layers=["boxes"])
+
+
+def test_each_camera_of_several_is_drawn_with_its_boxes():
+    facing = torch.tensor([[40.0, 0, 32, 0], [0, 40, 16, 0], [0, 0, 1, 0]])
+    sample = {
+        "imgs": torch.zeros(2, 3, 32, 64, dtype=torch.uint8),
+        "projections": torch.stack([facing, -facing]),  # the second looks the other way
+        "gt_bboxes_3d": torch.tensor([[0, 0, 8.0, 2, 2, 2, 0]]),
+        "gt_classes": torch.tensor([0]),
+    }
+    drawn = draw_sample(sample, min_side=64)
+    empty = draw_sample({**sample, "gt_bboxes_3d": torch.zeros(0, 7)}, min_side=64)
+    rows = np.nonzero((drawn != empty).any(axis=2))[0]
+    assert len(rows) > 0
+    assert rows.max() < drawn.shape[0] // 2  # wide pictures stand one above the other

@@ -27,8 +27,8 @@ class StackCollate:
     """Stacks what has one shape and lists what may differ.
 
     A key that `hat.data.sample.KEYS` calls ragged becomes a list of N. Of all other
-    keys tensors are stacked, numbers become one tensor, anything else a list. `gt_seg`
-    becomes int64, as losses take it.
+    keys tensors and arrays of numbers are stacked into a tensor, numbers become one
+    tensor, anything else a list. `gt_seg` becomes int64, as losses take it.
 
     Raises:
         BatchError: When called, if samples have different keys, or tensors of one key
@@ -76,7 +76,7 @@ def pack(key: str, samples: Sequence[Sample]) -> Any:
     values = list(map(itemgetter(key), samples))
     if key in KEYS and KEYS[key].is_ragged:
         return values
-    if not isinstance(values[0], torch.Tensor | _NUMBER):
+    if not (isinstance(values[0], torch.Tensor | _NUMBER) or _is_numeric_array(values[0])):
         return values
     if set(map(type, values)) == {torch.Tensor}:
         tensors = values
@@ -99,6 +99,10 @@ def pack(key: str, samples: Sequence[Sample]) -> Any:
             f"{name_of(samples[others[0]])} {tuple(tensors[others[0]].shape)}: resize or crop "
             "them to one shape, or use PadCollate"
         ) from error
+
+
+def _is_numeric_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
 
 
 def stack(tensors: Sequence[torch.Tensor], dtype: torch.dtype | None = None) -> torch.Tensor:
