@@ -111,20 +111,17 @@ def test_on_the_cpu_steps_are_handed_through():
 def test_copies_run_on_a_stream_of_their_own_that_each_step_waits_for(streams):
     current, within = streams
     steps = [{"x": torch.tensor(n)} for n in range(3)]
-    assert [step["x"].item() for step in DevicePrefetcher(steps, torch.device("cpu"))._ahead()] == [
-        0,
-        1,
-        2,
-    ]
+    copied = DevicePrefetcher(steps, torch.device("cpu"))._copied()
+    assert [step["x"].item() for step in copied] == [0, 1, 2]
     assert within == current.waited_for
     assert len(within) == 3
 
 
-def test_one_step_is_fetched_ahead(streams):
+def test_no_step_waits_for_the_next_to_be_loaded(streams):
     fetched = []
     steps = (fetched.append(n) or {"x": torch.tensor(n)} for n in range(4))
-    next(DevicePrefetcher(steps, torch.device("cpu"))._ahead())
-    assert fetched == [0, 1]
+    next(DevicePrefetcher(steps, torch.device("cpu"))._copied())
+    assert fetched == [0]
 
 
 @pytest.mark.gpu

@@ -1,4 +1,4 @@
-"""The next step's batches on their way to the GPU while this step runs."""
+"""The next step's batches on their way to the GPU while it still works on this step."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,11 +9,12 @@ from hat.data.loaders.transport import map_leaves
 
 
 class DevicePrefetcher:
-    """Gives steps on a device, copied one step ahead of their use.
+    """Gives steps on a device, copied while it still works on the step before.
 
-    On a GPU the copies run on a stream of their own beside the computation, from pinned
-    memory where the loader pins. The order is that of the steps. On the CPU it hands
-    steps through. `Trainer` and `Predictor` put it around what their loader gives.
+    On a GPU the copies run on a stream of their own, from pinned memory where the loader
+    pins. Python runs ahead of the GPU: when it asks for the next step, the last one has
+    been ordered and not finished, so copy and computation overlap, and no step is held
+    back until the one after it is loaded. On the CPU it hands steps through. `Trainer` and `Predictor` put it around what their loader gives.
 
     Args:
         steps: Batches, or lists of batches.
@@ -30,25 +31,18 @@ class DevicePrefetcher:
         self.device = device
 
     def __iter__(self) -> Iterator[Any]:
-        return self._ahead() if self.device.type == "cuda" else iter(self.steps)
+        return self._copied() if self.device.type == "cuda" else iter(self.steps)
 
-    def _ahead(self) -> Iterator[Any]:
-        steps = iter(self.steps)
+    def _copied(self) -> Iterator[Any]:
         copies = torch.cuda.Stream(self.device)
-        following = self._copied(next(steps, None), copies)
-        while following is not None:
-            current = following
-            torch.cuda.current_stream(self.device).wait_stream(copies)
+        for step in self.steps:
+            with torch.cuda.stream(copies):
+                copied = map_leaves(step, self._to_device)
+            current = torch.cuda.current_stream(self.device)
+            current.wait_stream(copies)
             # The allocator must not give the memory away while the step still reads it.
-            map_leaves(current, self._record)
-            following = self._copied(next(steps, None), copies)
-            yield current
-
-    def _copied(self, step: Any, stream: Any) -> Any:
-        if step is None:
-            return None
-        with torch.cuda.stream(stream):
-            return map_leaves(step, self._to_device)
+            map_leaves(copied, self._record)
+            yield copied
 
     def _to_device(self, value: Any) -> Any:
         return value.to(self.device, non_blocking=True) if _is_tensor(value) else value
