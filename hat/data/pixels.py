@@ -35,7 +35,7 @@ class Image(tv_tensors.Image):
         """The pixels as a contiguous array, shape (H, W, C); a copy only where it must be one."""
         image = self.as_subclass(torch.Tensor)
         if image.dtype == torch.uint8 and len(image) == 3 and image.numel():
-            return np.ascontiguousarray(as_hwc(image))
+            return np.ascontiguousarray(as_hwc(image.numpy()))
         return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 

@@ -65,13 +65,16 @@ def register_mask_kernel(name: str, kernel: Kernel, *, mask_type: type[torch.Ten
 def _run_on_image(
     kernel: Kernel, image: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> torch.Tensor:
-    is_rgb = image.dtype == torch.uint8 and image.ndim >= 3 and image.shape[-3] == 3
-    if not is_rgb or image.device.type != "cpu" or not image.numel():
+    if image.dtype != torch.uint8 or image.device.type != "cpu":
         raise UnsupportedError
-    if image.ndim == 3:
-        return torch.from_numpy(kernel(as_hwc(image), *args, **kwargs).transpose(2, 0, 1))
+    planes = image.numpy()  # an array answers questions sooner than a tensor
+    if planes.ndim < 3 or planes.shape[-3] != 3 or not planes.size:
+        raise UnsupportedError
+    if planes.ndim == 3:
+        return torch.from_numpy(kernel(as_hwc(planes), *args, **kwargs).transpose(2, 0, 1))
     pictures = [
-        kernel(as_hwc(picture), *args, **kwargs) for picture in image.flatten(0, image.ndim - 4)
+        kernel(as_hwc(picture), *args, **kwargs)
+        for picture in planes.reshape(-1, *planes.shape[-3:])
     ]
     stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     return stacked.unflatten(0, image.shape[:-3])
@@ -92,15 +95,15 @@ def _run_on_mask(
     return torch.from_numpy(result.view(array.dtype).reshape(*mask.shape[:-2], *result.shape[1:]))
 
 
-def as_hwc(image: torch.Tensor) -> NDArray[np.uint8]:
+def as_hwc(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The pixels of a uint8 picture, shape (3, H, W), as OpenCV takes them.
 
     A view if the channels are innermost in memory, even if there are gaps between rows.
     """
-    pixels = image.numpy().transpose(1, 2, 0)
+    pixels = planes.transpose(1, 2, 0)
     if pixels.strides[1:] == (3, 1):
         return pixels
-    return cv2.merge(list(image.numpy()))  # ten times as fast as NumPy's copy
+    return cv2.merge(list(planes))  # ten times as fast as NumPy's copy
 
 
 def mode_of(interpolation: str | InterpolationMode | int) -> str:

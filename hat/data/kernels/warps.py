@@ -304,7 +304,7 @@ def _displaced(size: Sequence[int], displacement: torch.Tensor) -> tuple[Pixels,
 
 
 def _is_affine(matrix: Matrix) -> bool:
-    return np.array_equal(matrix[2], (0, 0, 1))
+    return matrix[2].tolist() == [0.0, 0.0, 1.0]
 
 
 def _check_sides(*sizes: Sequence[int]) -> None:
