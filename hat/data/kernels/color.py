@@ -19,7 +19,7 @@ _GREY = (0.2989, 0.587, 0.114)
 _CUT = -0.499
 
 #: The hue of so many pixels is turned at a time, to stay in the processor's cache.
-_CHUNK = 131_072
+_CHUNK = 262_144
 
 _LEVELS = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 256)
 
@@ -65,41 +65,49 @@ def adjust_hue(pixels: Pixels, hue_factor: float) -> Pixels:
     part = 6 * hue_factor - 2 * pairs
     result = np.empty(pixels.shape, np.uint8)
     num_rows = max(1, _CHUNK // pixels.shape[1])
-    planes = np.empty((3, min(num_rows, len(pixels)), pixels.shape[1]), np.uint8)
     for start in range(0, len(pixels), num_rows):
-        chunk = pixels[start : start + num_rows]
-        # Into memory that NumPy made, OpenCV splits three times as fast.
-        turned = _turn(cv2.split(chunk, mv=list(planes[:, : len(chunk)])), part)
+        rows = np.s_[start : start + num_rows]
+        turned = _turn(_split(pixels[rows]), part)
         # Two sides make the next channel what this one was.
         shifted = [turned[(channel - pairs) % 3] for channel in range(3)]
-        cv2.merge(shifted, dst=result[start : start + num_rows])
+        cv2.merge(shifted, dst=result[rows])
     return result
 
 
-def _turn(planes: Sequence[Pixels], part: float) -> list[Pixels]:
+def _split(pixels: Pixels) -> Pixels:
+    """The planes in one array, which OpenCV fills three times as fast as lists of its own."""
+    planes = np.empty((3, *pixels.shape[:2]), np.uint8)
+    cv2.split(pixels, mv=list(planes))
+    return planes
+
+
+def _turn(planes: Pixels, part: float) -> Pixels:
     """Walk a part of a side, from red towards green towards blue, or back if it is negative.
 
-    May write into `planes`. Differences below 0 become 0, which makes every choice here.
+    OpenCV makes differences below 0 a 0, which stands for every choice here.
     """
     lowest = cv2.min(cv2.min(planes[0], planes[1]), planes[2])
-    heights = [cv2.subtract(plane, lowest, dst=plane) for plane in planes]
+    heights = np.subtract(planes, lowest, out=planes)
     side = cv2.max(cv2.max(heights[0], heights[1]), heights[2])
-    step = cv2.convertScaleAbs(side, alpha=abs(part))
-    rest = cv2.subtract(side, step)
-    # What the step has left once a channel has risen to the side's full height.
-    left = [cv2.subtract(height, rest) for height in heights]
-    ahead = 1 if part >= 0 else 2
-    turned = []
+    rest = cv2.convertScaleAbs(side, alpha=1 - abs(part))
+    ahead = 1 if part >= 0 else -1
+    # What the step has left once the channel ahead has risen to the side's full height.
+    left = np.empty_like(heights)
     for channel, height in enumerate(heights):
-        following, previous = (channel + ahead) % 3, (channel - ahead) % 3
-        # It falls once the following is at full height. It rises while the previous is at
-        # full height, once the following has fallen to 0.
-        rise = cv2.subtract(left[previous], heights[following])
-        plane = cv2.subtract(height, left[following])
-        plane = cv2.add(plane, rise, dst=plane)
-        plane = cv2.min(plane, side, dst=plane)
-        turned.append(cv2.add(plane, lowest, dst=plane))
-    return turned
+        cv2.subtract(height, rest, dst=left[(channel - ahead) % 3])
+    # With that a channel falls. The one behind rises by it, once this one has fallen to 0.
+    fallen = _subtract(heights, left)
+    rise = _subtract(left, heights)
+    for channel, plane in enumerate(fallen):
+        cv2.add(plane, rise[(channel + ahead) % 3], dst=plane)
+    turned = np.minimum(fallen, side, out=fallen)
+    return np.add(turned, lowest, out=turned)
+
+
+def _subtract(planes: Pixels, others: Pixels) -> Pixels:
+    width = planes.shape[-1]
+    difference = cv2.subtract(planes.reshape(-1, width), others.reshape(-1, width))
+    return difference.reshape(planes.shape)
 
 
 def adjust_gamma(pixels: Pixels, gamma: float, gain: float = 1) -> Pixels:
