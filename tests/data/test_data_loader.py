@@ -474,3 +474,35 @@ def test_an_empty_data_set_is_refused():
 def test_a_data_set_without_a_full_step_is_refused_where_short_steps_are_left_out():
     with pytest.raises(ValueError, match="3 samples: fewer than one batch of 4 with drop_last"):
         DataLoader(NUMBERS[:3], batch_size=4, drop_last=True)
+
+
+class DrawingLate:
+    """Draws nothing until the seventh sample."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        draws = [draw() for draw in GENERATORS.values()] if index >= 6 else [[0.0, 0.0]] * 3
+        return {"x": index, "draws": torch.tensor(draws)}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_samples_that_begin_to_draw_late_are_keyed_too(num_workers):
+    loader = DataLoader(DrawingLate(), batch_size=3, num_workers=num_workers)
+    expected = {position: loader.make_sample(loader.key(2, position)) for position in range(10)}
+    made = [draws.tolist() for batch in loader.steps(epoch=2) for draws in batch["draws"]]
+    assert made == [expected[position]["draws"].tolist() for position in range(10)]
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_the_caller_does_not_notice_samples_that_begin_to_draw_late(generator):
+    torch.manual_seed(3)
+    np.random.seed(3)
+    random.seed(3)
+    expected = GENERATORS[generator]()
+    torch.manual_seed(3)
+    np.random.seed(3)
+    random.seed(3)
+    list(DataLoader(DrawingLate(), batch_size=3))
+    assert GENERATORS[generator]() == expected
