@@ -14,6 +14,9 @@ from hat.data.kernels.dispatch import Pixels, UnsupportedError
 #: The shares of red, green and blue in a grey, as torchvision has them.
 _GREY = (0.2989, 0.587, 0.114)
 
+#: Takes red, green, blue and 1 to red, green and blue.
+_SAME = np.eye(3, 4)
+
 #: torchvision cuts fractions off where OpenCV rounds. A little less than a half, so that a
 #: whole number does not become the one below it.
 _CUT = -0.499
@@ -34,11 +37,14 @@ def adjust_contrast(pixels: Pixels, contrast_factor: float) -> Pixels:
     if contrast_factor < 0:
         raise UnsupportedError
     # torchvision cuts the fraction off each pixel's grey: half a level on average.
-    mean = sum(map(operator.mul, _GREY, cv2.mean(pixels))) - 0.5
+    sums = cv2.sumElems(pixels)  # a quarter of the time of its mean
+    num_pixels = pixels.shape[0] * pixels.shape[1]
+    mean = sum(map(operator.mul, _GREY, sums)) / num_pixels - 0.5
     offset = (1 - contrast_factor) * mean + _CUT
     if offset >= 0:  # no value is below 0, which the quicker of the two would mirror
         return cv2.convertScaleAbs(pixels, alpha=contrast_factor, beta=offset)
-    return cv2.addWeighted(pixels, contrast_factor, pixels, 0, offset)
+    matrix = contrast_factor * _SAME + [0, 0, 0, offset]
+    return cv2.transform(pixels, matrix.astype(np.float32))
 
 
 def adjust_saturation(pixels: Pixels, saturation_factor: float) -> Pixels:
@@ -47,9 +53,8 @@ def adjust_saturation(pixels: Pixels, saturation_factor: float) -> Pixels:
         raise UnsupportedError
     grey_share = 1 - saturation_factor
     row = [grey_share * share for share in _GREY] + [_CUT - 0.5 * grey_share]
-    matrix = np.array([row] * 3, np.float32)
-    matrix[(0, 1, 2), (0, 1, 2)] += saturation_factor
-    return cv2.transform(pixels, matrix)
+    matrix = saturation_factor * _SAME + row
+    return cv2.transform(pixels, matrix.astype(np.float32))
 
 
 def adjust_hue(pixels: Pixels, hue_factor: float) -> Pixels:
