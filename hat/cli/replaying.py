@@ -34,7 +34,8 @@ def run_replay(
     position = step * loader.batch_size + number
     _check_number(config, loader, step, number)
     replay = replay_position(loader, epoch, position)
-    print(f"sample    {replay.index} of {len(loader.dataset)}")
+    stands_in = "" if replay.replaced is None else f", in place of bad sample {replay.replaced}"
+    print(f"sample    {replay.index} of {len(loader.dataset)}{stands_in}")
     if replay.path is not None:
         print(f"file      {replay.path}")
     print(f"epoch     {epoch}, step {step} of its {len(loader)}")

@@ -16,6 +16,7 @@ class Replay:
     Args:
         sample: As the loader's collate got it.
         index: Which sample of the data set it is.
+        replaced: The index of the bad sample that it stands in for; None if it is none.
         path: Its file, where the data set says.
         epoch: The epoch, counted from 0.
         position: The sample's place in the order of the epoch.
@@ -25,6 +26,7 @@ class Replay:
 
     sample: Sample
     index: int
+    replaced: int | None
     path: str | None
     epoch: int
     position: int
@@ -91,6 +93,11 @@ def build_train_loader(config: Any, stage: str = "float") -> Any:
             f"{config.path}: {root}.data_loader is a {type(loader).__name__}; only the samples of "
             "a hat.data.DataLoader depend on seed, epoch and position alone, and can be replayed"
         )
+    if loader.is_iterable:
+        raise ValueError(
+            f"{config.path}: {root}.data_loader has a {type(loader.dataset).__name__}, which can "
+            "only be iterated: its samples depend on what came before, and cannot be replayed"
+        )
     loader.seed = seed
     return loader
 
@@ -117,12 +124,20 @@ def replay_position(loader: Any, epoch: int, position: int) -> Replay:
     from hat.data.loaders.sample_maker import file_of
 
     key = loader.key(epoch, position)
+    bad: list[Any] = []
+    index = key.sample
     with preserved_random_state(), recorded_transforms() as records:
-        sample = loader.make_sample(key)
+        sample = loader.make_sample(key, bad)
+    if bad:
+        index = loader.on_bad_sample.stand_ins(key.sample, len(loader.dataset))[len(bad) - 1]
+        # Once more by itself, without what the bad ones went through before they failed.
+        with preserved_random_state(), recorded_transforms() as records:
+            sample = loader.make_sample(key._replace(sample=index))
     return Replay(
         sample=sample,
-        index=key.sample,
-        path=file_of(loader.dataset, key.sample),
+        index=index,
+        replaced=key.sample if bad else None,
+        path=file_of(loader.dataset, index),
         epoch=epoch,
         position=position,
         seed=key.seed,

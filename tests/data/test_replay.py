@@ -16,6 +16,7 @@ from hat.data import (
     FilterBoxes,
     Mosaic,
     SensorNoise,
+    SkipBadSamples,
     replay,
 )
 from hat.data.pixels import Image, Mask
@@ -318,3 +319,44 @@ def test_a_sample_that_failed_fails_again_with_its_name():
     loader = make_loader(transform=[DropKeys(["gt_masks"]), CopyPaste(p=1)])
     with pytest.raises(RuntimeError, match=r"sample \d+ .*position 3\).*needs gt_masks"):
         replay_position(loader, 0, 3)
+
+
+class SomeBad(Boxes):
+    def load(self, index):
+        if index in (4, 5):
+            raise ValueError("broken")
+        return super().load(index)
+
+
+def with_bad_samples():
+    flip = v2.RandomHorizontalFlip(p=1)
+    return DataLoader(SomeBad(flip), batch_size=3, on_bad_sample=SkipBadSamples(budget=5))
+
+
+def test_what_stands_in_for_a_bad_sample_is_replayed():
+    loader = with_bad_samples()
+    replayed = replay_position(loader, 0, 4)
+    (batch,) = [step for number, step in enumerate(loader.steps(0)) if number == 1]
+    assert torch.equal(replayed.sample["img"], batch["img"][1])
+    assert (replayed.index, replayed.replaced, replayed.path) == (6, 4, "6.png")
+
+
+def test_only_the_transforms_of_the_stand_in_are_noted():
+    assert [record.name for record in replay_position(with_bad_samples(), 0, 4).transforms] == [
+        "RandomHorizontalFlip"
+    ]
+
+
+def test_a_sample_that_loads_replaces_none():
+    assert replay_position(with_bad_samples(), 0, 3).replaced is None
+
+
+class OnlyIterated(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter([{"x": 1}])
+
+
+def test_a_data_set_that_can_only_be_iterated_is_refused():
+    loader = dict(type=DataLoader, dataset=dict(type=OnlyIterated), batch_size=2)
+    with pytest.raises(ValueError, match="OnlyIterated, which can only be iterated"):
+        replay(config(data_loader=loader), 0, 0)

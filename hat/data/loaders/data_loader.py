@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from hat.data.collates.stack import StackCollate
-from hat.data.loaders.bad_samples import Quarantine, SkipBadSamples
+from hat.data.loaders.bad_samples import BadSample, Quarantine, SkipBadSamples
 from hat.data.loaders.batch_maker import BatchMaker, MadeBatch
 from hat.data.loaders.iterable import IterableBatches, is_iterable_only
 from hat.data.loaders.pipeline import Pipeline
@@ -186,15 +186,19 @@ class DataLoader:
         (index,) = self.sampler.indices(length, self.seed, epoch, position, position + 1)
         return SampleKey(int(index), epoch, position, self.seed)
 
-    def make_sample(self, key: SampleKey) -> Sample:
+    def make_sample(self, key: SampleKey, bad: list[BadSample] | None = None) -> Sample:
         """The sample of a key, or what stands in for it, as a worker makes it.
 
         The generators of this process are seeded.
 
+        Args:
+            key: Which sample, and what its draws come from.
+            bad: Gets those that could not be made, in the order in which they were tried.
+
         Raises:
             SampleError: If the data set or a transform fails.
         """
-        return self._make_batch_maker(WorkerBoard(0)).sample(key, None, [])
+        return self._make_batch_maker(WorkerBoard(0)).sample(key, None, [] if bad is None else bad)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         pipeline = self._pipeline
