@@ -243,10 +243,11 @@ _METHODS: dict[Layer, Callable[[_Painter], None]] = {
 
 def _camera_sample(sample: dict[str, Any], camera: int) -> dict[str, Any]:
     """What one of several cameras sees."""
-    seen = {key: sample[key] for key in ("gt_bboxes_3d", "gt_classes") if key in sample}
+    seen = {"img": sample["imgs"][camera]}
+    seen |= {key: sample[key] for key in ("gt_bboxes_3d", "gt_classes") if key in sample}
     if "projections" in sample:
         seen["projection"] = sample["projections"][camera]
-    return {"img": sample["imgs"][camera], **seen}
+    return seen
 
 
 def _picture(sample: dict[str, Any]) -> NDArray[np.uint8]:

@@ -14,7 +14,8 @@ class DevicePrefetcher:
     On a GPU the copies run on a stream of their own, from pinned memory where the loader
     pins. Python runs ahead of the GPU: when it asks for the next step, the last one has
     been ordered and not finished, so copy and computation overlap, and no step is held
-    back until the one after it is loaded. On the CPU it hands steps through. `Trainer` and `Predictor` put it around what their loader gives.
+    back until the one after it is loaded. On the CPU it hands steps through. `Trainer` and
+    `Predictor` put it around what their loader gives.
 
     Args:
         steps: Batches, or lists of batches.
