@@ -2,6 +2,7 @@ from .collates.lidar import LidarCollate as LidarCollate
 from .collates.pad import PadCollate as PadCollate
 from .collates.ragged import RaggedCollate as RaggedCollate
 from .collates.stack import StackCollate as StackCollate
+from .colors import distinct_colors as distinct_colors
 from .datasets.balanced import BalancedDataset as BalancedDataset
 from .datasets.base import Dataset as Dataset
 from .datasets.cached import CachedDataset as CachedDataset

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.visualize.colors import Color
+from hat.data.colors import Color
 
 Picture = NDArray[np.uint8]
 

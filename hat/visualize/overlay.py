@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hat.visualize.colors import Color, distinct_colors
+from hat.data.colors import Color, distinct_colors
 from hat.visualize.grid import picture_grid
 
 Layer = Literal[

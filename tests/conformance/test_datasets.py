@@ -213,6 +213,19 @@ def test_a_worker_can_be_sent_the_data_set(dataset):
     assert equal(pickle.loads(pickle.dumps(dataset))[1], dataset[1])
 
 
+def test_every_class_has_a_name_and_a_colour(dataset):
+    for names, colors in (
+        (dataset.classes, dataset.colors),
+        (dataset.seg_classes, dataset.seg_colors),
+    ):
+        assert (names is None) == (colors is None)
+        assert names is None or len(names) == len(colors)
+
+
+def test_it_describes_itself(dataset):
+    assert f"{len(dataset):,} samples" in str(dataset.describe())
+
+
 def test_it_can_be_packed(dataset, tmp_path):
     pack(dataset, tmp_path / "all.lmdb")
     assert all(map(equal, PackedDataset(tmp_path / "all.lmdb"), dataset))

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from hat.visualize import distinct_colors, picture_grid, write_png
+from hat.data import distinct_colors
+from hat.visualize import picture_grid, write_png
 
 
 def plain(height, width, value):

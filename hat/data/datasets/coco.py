@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 
+from hat.data.colors import distinct_colors
 from hat.data.datasets.base import Dataset, Transforms
 from hat.data.datasets.coco_index import MISTAKE_TEXTS, Mistake, open_index
 from hat.data.datasets.coco_results import write_results
@@ -126,6 +127,7 @@ class CocoDataset(Dataset):
                 raise ValueError(f"classes must differ, got {list(classes)}")
             chosen = [names.index(name) for name in classes]
         self.classes = tuple(names[category] for category in chosen)
+        self.colors = distinct_colors(len(self.classes))
         self.category_ids = tuple(ids[category] for category in chosen)
         class_of_category = np.full(len(ids) + 1, -1)
         class_of_category[chosen] = np.arange(len(chosen))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from hat.data.colors import distinct_colors
 from hat.data.datasets.base import Dataset
 from hat.data.pixels import Image
 from hat.data.sample import Sample
@@ -34,6 +35,7 @@ class DigitsDataset(Dataset):
     """
 
     classes = tuple("0123456789")
+    colors = distinct_colors(10)
 
     def __init__(
         self,

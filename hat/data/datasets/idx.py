@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hat.data.colors import distinct_colors
 from hat.data.datasets.base import Dataset, Transforms
 from hat.data.images import MAX_PIXELS
 from hat.data.pixels import Image
@@ -69,6 +70,7 @@ class IdxDataset(Dataset):
         self.labels = labels.astype(np.int64)
         largest = int(self.labels.max(initial=-1))
         self.classes = tuple(map(str, range(largest + 1)) if classes is None else classes)
+        self.colors = distinct_colors(len(self.classes))
         if largest >= len(self.classes):
             raise ValueError(
                 f"{labels_file}: label {largest} is beyond the {len(self.classes)} classes, which "

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hat.data.arrays import StringArray
+from hat.data.colors import distinct_colors
 from hat.data.datasets.base import Dataset, Transforms
 from hat.data.datasets.image_files import find_images
 from hat.data.images import image_size, read_image
@@ -42,6 +43,7 @@ class ImageFolder(Dataset):
         if not folders:
             raise FileNotFoundError(f"{root}: holds no class folders (root/<class>/<picture>)")
         self.classes = tuple(classes) if classes is not None else tuple(folders)
+        self.colors = distinct_colors(len(self.classes))
         unknown = sorted(set(folders) - set(self.classes))
         if unknown:
             raise ValueError(f"{root}: folders {unknown} are not in classes {list(self.classes)}")

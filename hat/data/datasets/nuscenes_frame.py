@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hat.data.arrays import StringArray
+from hat.data.colors import distinct_colors
 from hat.data.datasets.base import Dataset, Transforms
 from hat.data.images import image_size, path_inside, read_image
 from hat.data.pixels import Image
@@ -93,6 +94,7 @@ class NuScenesFrames(Dataset):
                     f"{infos[0].path}, {infos[0].classes}"
                 )
         self.classes: Sequence[str] = infos[0].classes
+        self.colors = distinct_colors(len(self.classes))
         self.folder_ids = np.repeat(np.arange(len(infos)), [len(info.frames) for info in infos])
         # As texts in one buffer, each parsed when it is read: see `hat.data.arrays`.
         self.frames = StringArray(json.dumps(frame) for info in infos for frame in info.frames)

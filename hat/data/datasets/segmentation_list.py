@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hat.data.arrays import StringArray
+from hat.data.colors import distinct_colors
 from hat.data.datasets.base import Color, Dataset, Transforms
 from hat.data.images import (
     check_same_size,
@@ -80,7 +81,8 @@ class SegmentationList(Dataset):
             raise ValueError(f"expected 1 to 255 classes, got {len(names)}")
         if colors is not None and len(colors) != len(self.seg_classes):
             raise ValueError(f"{len(self.seg_classes)} classes, but {len(colors)} colors")
-        self.seg_colors = colors
+        num_classes = len(self.seg_classes)
+        self.seg_colors = distinct_colors(num_classes) if colors is None else colors
         self.mask_colors = mask_colors
         self._class_of = np.full(256, _NOT_LABELLED, np.uint8)
         kept = [value for value in range(len(names)) if value not in ignored]

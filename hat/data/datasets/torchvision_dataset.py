@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image as PILImage
 
+from hat.data.colors import distinct_colors
 from hat.data.datasets.base import Dataset
 from hat.data.images import pil_to_image
 from hat.data.pixels import Image
@@ -38,6 +39,7 @@ class TorchvisionDataset(Dataset):
         super().__init__(transform)
         self.dataset = dataset
         self.classes = getattr(dataset, "classes", None)
+        self.colors = None if self.classes is None else distinct_colors(len(self.classes))
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]

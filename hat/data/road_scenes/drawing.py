@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from hat.data.road_scenes.camera import NEAR, Array, Camera
 from hat.data.road_scenes.layout import FIRST_CLASS, LANE_LINE, Layout, Line, Rgb, Thing
-from hat.data.road_scenes.shapes import shape
+from hat.data.road_scenes.shapes import NUM_ROLES, catalog
 
 #: OpenCV takes whole numbers: coordinates are in eighths of a pixel.
 _SHIFT = 3
 _LIMIT = 1 << 28  # and are clipped to what it takes
 _LINES_UNTIL = 150.0  # metres: farther lines are thinner than what can be drawn
 _DASHES_UNTIL = 75.0
+_MAX_LEVELS = 16  # in a shape
 _FARTHEST = 5000.0  # metres, of the ground
 
 Floats = NDArray[np.float32]
@@ -38,10 +39,10 @@ class Faces:
         kinds: Rows of `SEG_CLASSES`, (F,).
         things: Of which thing it is a part, (F,), -1 for sky and ground.
         roles: Whose colour of the palette it has, (F,).
-        albedo: Its own colour, (F, 3).
-        normals: Where it looks, in the world, (F, 3).
+        albedo: Its own colour, (3, F).
+        normals: Where it looks, in the world, (3, F).
         planes: a, b, c of 1 / depth = a u + b v + c at the pixel (u, v), and the least and
-            greatest value of that on the face, (F, 5).
+            greatest value of that on the face, (5, F).
     """
 
     kinds: NDArray[np.uint8]
@@ -76,16 +77,15 @@ class Drawing:
         a += b
         a += c
         # A pixel on the rim of a face has its centre up to a pixel beside it.
-        np.clip(a, low, high, out=a)
+        np.minimum(np.maximum(a, low, out=a), high, out=a)  # faster than `clip`
         depth: Floats = np.divide(1, a, out=a)
-        depth[self.ids == 0] = 0
+        np.copyto(depth, 0, where=self.ids == 0)
         return depth
 
 
-def planes_of(table: Array, ids: NDArray[np.intp]) -> Sequence[NDArray[Any]]:
-    """The columns of a table (F, C) at each pixel: C arrays (H, W)."""
-    rows = np.take(table.astype(np.float32), ids, axis=0)  # one pass for all columns
-    return cv2.split(rows)
+def planes_of(table: Array, ids: NDArray[np.intp]) -> list[NDArray[Any]]:
+    """The rows of a table (C, F) at each pixel: C arrays (H, W)."""
+    return [np.take(row, ids) for row in table.astype(np.float32, order="C")]
 
 
 def draw_faces(layout: Layout) -> Drawing:
@@ -94,7 +94,7 @@ def draw_faces(layout: Layout) -> Drawing:
     areas = list(_ground_areas(layout))
     for number, outline in enumerate(_outlines(layout, areas), start=1):
         cv2.fillPoly(ids, [outline], number, cv2.LINE_8, _SHIFT)
-    seen = _faces_of_things(layout.things, layout.camera)
+    seen = _faces_of_things(layout)
     num_alone = _fill(ids, seen, layout.things, first=len(areas) + 1)
     return Drawing(ids.astype(np.intp), _with_ground(seen.faces, areas, layout.camera), num_alone)
 
@@ -160,61 +160,134 @@ class _Seen:
 
     Args:
         faces: What is known of them.
-        outlines: Their corners in OpenCV's fixed coordinates, (F, 12, 2).
-        counts: How many of the corners count, (F,).
-        windows: left, top, right, bottom of the pixels around each, (F, 4).
+        polygons: Their corners in OpenCV's fixed coordinates, (N, 2) each.
+        windows: left, top, right, bottom of the pixels around each, (4, F).
     """
 
     faces: Faces
-    outlines: NDArray[np.int32]
-    counts: Ints
+    polygons: list[NDArray[np.int32]]
     windows: NDArray[np.int32]
 
 
-def _faces_of_things(things: Things, camera: Camera) -> _Seen:
-    boxes = np.array([thing[2:9] for thing in things])  # x y z, l w h, yaw
+def _faces_of_things(layout: Layout) -> _Seen:
+    things, boxes, camera = layout.things, layout.boxes, layout.camera
     may_be_seen = _may_be_seen(boxes, camera)
     may_be_seen[0] = True  # one at least: arrays of no things have no shape
     in_view = np.flatnonzero(may_be_seen)
-    shapes = [shape(things[number].shape) for number in in_view.tolist()]
-    points = np.concatenate([each.points for each in shapes], axis=2)  # (3, 13, F)
-    rows = np.concatenate([each.rows for each in shapes], axis=1)
-    owners = np.repeat(in_view, [each.rows.shape[1] for each in shapes])
-
-    # A face that looks away is dropped by three of its corners, before all are computed.
+    in_view = in_view[np.argsort(-_distances(things, boxes)[in_view], kind="stable")]
+    palettes = np.array([things[number].palette for number in in_view.tolist()])
+    columns, places = _faces_before(layout, in_view)
+    rows = catalog().rows[:, columns]
+    owners = in_view[places]
     turns = rows[3].astype(bool)
-    normals, distances = _planes_of(_in_camera(points[:, :3], boxes, owners, turns, camera))
-    seen = np.flatnonzero((distances < 0) | turns | rows[4].astype(bool))
-    in_camera = _in_camera(points[:, :, seen], boxes, owners[seen], turns[seen], camera)
-    corners = in_camera[:, :-1]
-    nearest, farthest = corners[2].min(axis=0), corners[2].max(axis=0)
+
+    # One matrix for each face; those of what turns to the camera stand behind the others.
+    yaws = np.concatenate([boxes[:, 6], np.arctan2(boxes[:, 1], boxes[:, 0])])
+    axes = axes_of(np.concatenate([boxes, boxes]), yaws, camera).astype(np.float32)
+    axes = axes[:, :, owners + len(boxes) * turns]
+    num_quads = int(np.count_nonzero(rows[0] <= 4))
+    quads = _placed(catalog().quads, columns[:num_quads], axes[..., :num_quads])
+    rounds = _placed(catalog().points, columns[num_quads:], axes[..., num_quads:])
+    pixels, bounds = zip(_seen_by(quads, camera), _seen_by(rounds, camera), strict=True)
+    edges = np.concatenate(bounds, axis=1)
+    nearest, farthest, left, top, right, bottom = edges
     height, width = camera.size
-    u = corners[0] / corners[2] * camera.focal + width / 2
-    v = corners[1] / corners[2] * camera.focal + height / 2
-    left, right, top, bottom = u.min(axis=0), u.max(axis=0), v.min(axis=0), v.max(axis=0)
     is_seen = (nearest > NEAR) & (right > 0) & (left < width) & (bottom > 0) & (top < height)
     # What is smaller than a pixel would be drawn as a whole one, or more.
     is_seen &= (right - left > 1) | (bottom - top > 1)
 
-    away = np.square(in_camera[:, -1]).sum(axis=0)
-    rank = _distances(things, boxes)[owners[seen]]
-    order = np.lexsort((-away, rows[2, seen], owners[seen], -rank))
+    middles = np.concatenate([quads[:, -1], rounds[:, -1]], axis=1)
+    away = np.square(middles).sum(axis=0)
+    # Last by their place in the shape, where what is written on a sign follows the sign.
+    order = np.lexsort((columns, -away, places * _MAX_LEVELS + rows[2]))
     order = order[is_seen[order]]
-    seen = seen[order]
-    owners = owners[seen]
-    edges = np.stack([left, top, right, bottom], axis=1)[order]
+    corners = np.concatenate([quads[:, :3], rounds[:, :3]], axis=2)
+    normals, distances = _planes_of(corners[:, :, order])
+    owners, roles = owners[order], rows[1, order]
+    colors = palettes.reshape(-1, 3)[places[order] * NUM_ROLES + roles]
     faces = Faces(
         kinds=np.array([thing.kind for thing in things], np.uint8)[owners],
         things=owners,
-        roles=rows[1, seen],
-        albedo=np.array([thing.palette for thing in things])[owners, rows[1, seen]],
-        normals=_unit(normals[:, seen].T @ camera.rotation, turns[seen]),
-        planes=_planes(
-            normals[:, seen].T, distances[seen], nearest[order], farthest[order], camera
-        ),
+        roles=roles,
+        albedo=colors.T,
+        normals=_unit(camera.rotation.T @ normals, turns[order]),
+        planes=_planes(normals, distances, nearest[order], farthest[order], camera),
     )
-    outlines = fixed(np.stack([u[:, order].T, v[:, order].T], axis=-1))
-    return _Seen(faces, outlines, rows[0, seen], fixed(edges) >> _SHIFT)
+    polygons = [*pixels[0], *pixels[1]]
+    windows = fixed(edges[2:, order]) >> _SHIFT
+    return _Seen(faces, [polygons[number] for number in order.tolist()], windows)
+
+
+def _faces_before(layout: Layout, in_view: Ints) -> tuple[Ints, Ints]:
+    """Which faces look to the camera: columns of the catalog, and the place of their thing.
+
+    Those with up to four corners come first.
+    """
+    shapes = catalog()
+    parts = [shapes.columns[layout.things[number].shape] for number in in_view.tolist()]
+    columns = np.concatenate(parts)
+    places = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    x, y, z, length, width, height, yaw = layout.boxes[in_view].T
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    eyes = np.stack(  # where the camera is, in shares of each box
+        [
+            -(cosine * x + sine * y) / length,
+            (sine * x - cosine * y) / width,
+            (layout.camera.height - z) / height,
+            np.full(len(x), -1.0),
+        ]
+    )
+    sides = np.einsum("af,af->f", shapes.planes[:, columns], eyes[:, places])
+    is_before = (sides > 0) | shapes.has_no_back[columns]
+    is_quad = shapes.rows[0, columns] <= 4
+    seen = np.concatenate(
+        [np.flatnonzero(is_before & is_quad), np.flatnonzero(is_before & ~is_quad)]
+    )
+    return columns[seen], places[seen]
+
+
+def axes_of(boxes: Array, yaws: Array, camera: Camera) -> Array:
+    """Length, width and height of boxes and where they stand, in the camera's frame, (4, 3, N)."""
+    x, y, z, length, width, height, _ = boxes.T
+    cosine, sine = np.cos(yaws), np.sin(yaws)
+    ahead, left, up = camera.rotation.T[:, :, None]  # the axes of the world
+    axes = np.empty((4, 3, len(boxes)))
+    axes[0] = (ahead * cosine + left * sine) * length
+    axes[1] = (left * cosine - ahead * sine) * width
+    axes[2] = up * height
+    axes[3] = ahead * x + left * y + up * (z - camera.height)
+    return axes
+
+
+def _placed(points: Floats, columns: Ints, axes: Floats) -> Floats:
+    """Faces of the catalog in the camera's frame, (3, N, F)."""
+    x, y, z = np.take(points, columns, axis=2)
+    placed: Floats = axes[0, :, None] * x
+    placed += axes[1, :, None] * y
+    placed += axes[2, :, None] * z
+    placed += axes[3, :, None]
+    return placed
+
+
+def _seen_by(placed: Floats, camera: Camera) -> tuple[NDArray[np.int32], Floats]:
+    """The corners of faces as OpenCV takes them, (F, N, 2), and the limits of these.
+
+    These are the least and greatest depth, and left, top, right, bottom, (6, F).
+    """
+    corners = placed[:, :-1]
+    height, width = camera.size
+    pixels = np.empty((corners.shape[2], corners.shape[1], 2), np.float32)
+    bounds = np.empty((6, corners.shape[2]), np.float32)
+    corners[2].min(axis=0, out=bounds[0])
+    corners[2].max(axis=0, out=bounds[1])
+    for axis, middle in enumerate((width / 2, height / 2)):
+        places = corners[axis] / corners[2]
+        places *= camera.focal
+        places += middle
+        places.min(axis=0, out=bounds[2 + axis])
+        places.max(axis=0, out=bounds[4 + axis])
+        pixels[..., axis] = places.T
+    return fixed(pixels), bounds
 
 
 def _may_be_seen(boxes: Array, camera: Camera) -> NDArray[np.bool_]:
@@ -228,27 +301,6 @@ def _may_be_seen(boxes: Array, camera: Camera) -> NDArray[np.bool_]:
     above = (np.abs(y) * camera.focal - z * (height / 2)) / np.hypot(camera.focal, height / 2)
     is_near: NDArray[np.bool_] = (beside < radius) & (above < radius) & (z + radius > NEAR)
     return is_near
-
-
-def _in_camera(
-    points: Floats, boxes: Array, owners: Ints, turns: NDArray[np.bool_], camera: Camera
-) -> Floats:
-    """Points in shares of boxes, (3, N, F), in the camera's frame."""
-    yaws = np.where(turns, np.arctan2(boxes[:, 1], boxes[:, 0])[owners], boxes[owners, 6])
-    sizes = boxes[:, 3:6].T[:, owners]
-    cosine, sine = np.cos(yaws), np.sin(yaws)
-    # From shares of the box to the camera's frame in one matrix for each face.
-    axes = np.empty((3, 3, len(owners)), np.float32)
-    right, ahead, up = camera.rotation.T[:, :, None]
-    axes[:, 0] = (right * cosine + ahead * sine) * sizes[0]
-    axes[:, 1] = (ahead * cosine - right * sine) * sizes[1]
-    axes[:, 2] = up * sizes[2]
-    origins = camera.to_camera(boxes[:, :3]).T[:, owners].astype(np.float32)
-    placed: Floats = axes[:, 0, None] * points[0]
-    placed += axes[:, 1, None] * points[1]
-    placed += axes[:, 2, None] * points[2]
-    placed += origins[:, None]
-    return placed
 
 
 def _planes_of(corners: Floats) -> tuple[Floats, Floats]:
@@ -277,8 +329,9 @@ def _distances(things: Things, boxes: Array) -> Array:
 
 def _unit(normals: NDArray[Any], turns: NDArray[np.bool_]) -> Array:
     """Normals of the world with length 1; what turns to the camera is lit as if from above."""
-    normals[turns] = (0.0, 0.0, 1.0)
-    unit: Array = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    lengths = np.sqrt(np.square(normals).sum(axis=0))
+    unit: Array = normals / np.maximum(lengths, 1e-12)
+    unit[:, turns] = ((0.0,), (0.0,), (1.0,))
     return unit
 
 
@@ -292,17 +345,23 @@ def _planes(
     """See `Faces`: a point at the depth z has normal . ray = distance / z."""
     height, width = camera.size
     is_edge_on = np.abs(distances) < 1e-9
-    slopes = normals / np.where(is_edge_on, np.inf, distances)[:, None]
-    slopes[:, :2] /= camera.focal
-    slopes[:, 2] -= slopes[:, 0] * (width / 2) + slopes[:, 1] * (height / 2)
-    return np.column_stack([slopes, 1 / farthest, 1 / nearest])
+    planes = np.empty((5, len(distances)))
+    np.divide(normals, np.where(is_edge_on, np.inf, distances), out=planes[:3])
+    planes[:2] /= camera.focal
+    planes[2] -= planes[0] * (width / 2) + planes[1] * (height / 2)
+    np.divide(1, farthest, out=planes[3])
+    np.divide(1, nearest, out=planes[4])
+    return planes
 
 
 def _with_ground(faces: Faces, areas: Sequence[_Area], camera: Camera) -> Faces:
     num_rows = 1 + len(areas)
     up = camera.rotation[:, 2]
     below, near, far = np.array([[-camera.height], [NEAR], [_FARTHEST]])
-    plane = _planes(up[None], below, near, far, camera)
+    normals = np.zeros((3, num_rows))
+    normals[2] = 1
+    colors = np.array([(0.0, 0.0, 0.0), *(area.color for area in areas)])
+    plane = _planes(up[:, None], below, near, far, camera)
     ground = np.full(num_rows, -1)
     return Faces(
         kinds=np.concatenate(
@@ -310,9 +369,9 @@ def _with_ground(faces: Faces, areas: Sequence[_Area], camera: Camera) -> Faces:
         ),
         things=np.concatenate([ground, faces.things]),
         roles=np.concatenate([ground, faces.roles]),
-        albedo=np.concatenate([[(0.0, 0.0, 0.0)], [a.color for a in areas], faces.albedo]),
-        normals=np.concatenate([np.tile((0.0, 0.0, 1.0), (num_rows, 1)), faces.normals]),
-        planes=np.concatenate([np.repeat(plane, num_rows, axis=0), faces.planes]),
+        albedo=np.concatenate([colors.T, faces.albedo], axis=1),
+        normals=np.concatenate([normals, faces.normals], axis=1),
+        planes=np.concatenate([np.repeat(plane, num_rows, axis=1), faces.planes], axis=1),
     )
 
 
@@ -328,20 +387,19 @@ def _fill(ids: NDArray[np.uint16], seen: _Seen, things: Things, first: int) -> I
     owners = seen.faces.things
     if not len(owners):
         return num_alone
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    low = np.maximum(np.minimum.reduceat(seen.windows[:, :2], starts) - 1, 0).tolist()
-    high = np.maximum(np.maximum.reduceat(seen.windows[:, 2:], starts) + 3, 0).tolist()
-    polygons = [
-        outline[:count] for outline, count in zip(seen.outlines, seen.counts.tolist(), strict=True)
-    ]
-    stops = [*starts[1:].tolist(), len(owners)]
-    for n, (start, stop) in enumerate(zip(starts.tolist(), stops, strict=True)):
-        for number in range(start, stop):
-            cv2.fillConvexPoly(ids, polygons[number], first + number, cv2.LINE_8, _SHIFT)
-        owner = owners[start]
-        if things[owner].kind >= FIRST_CLASS:
-            # What has this thing's numbers or higher ones is its own: nothing was drawn later.
-            (left, top), (right, bottom) = low[n], high[n]
-            window = ids[top:bottom, left:right]
-            num_alone[owner] = np.count_nonzero(window >= first + start)
+    starts = np.concatenate([[0], np.flatnonzero(owners[1:] != owners[:-1]) + 1])
+    low = np.maximum(np.minimum.reduceat(seen.windows[:2], starts, axis=1) - 1, 0)
+    high = np.maximum(np.maximum.reduceat(seen.windows[2:], starts, axis=1) + 3, 0)
+    fill, done = cv2.fillConvexPoly, 0
+    for n in np.flatnonzero(seen.faces.kinds[starts] >= FIRST_CLASS).tolist():
+        start, stop = int(starts[n]), int(starts[n + 1]) if n + 1 < len(starts) else len(owners)
+        for number in range(done, stop):
+            fill(ids, seen.polygons[number], first + number, cv2.LINE_8, _SHIFT)
+        done = stop
+        # What has this thing's numbers or higher ones is its own: nothing was drawn later.
+        (left, top), (right, bottom) = low[:, n].tolist(), high[:, n].tolist()
+        window = ids[top:bottom, left:right]
+        num_alone[owners[start]] = np.count_nonzero(window >= first + start)
+    for number in range(done, len(owners)):
+        fill(ids, seen.polygons[number], first + number, cv2.LINE_8, _SHIFT)
     return num_alone

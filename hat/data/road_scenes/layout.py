@@ -1,5 +1,7 @@
 """What stands where on a road, drawn from a key alone."""
 
+import functools
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -36,6 +38,8 @@ SKY, ROAD, LANE_LINE, PAVEMENT, TERRAIN, BUILDING, VEGETATION, POLE = range(8)
 FIRST_CLASS = 8  # of SEG_CLASSES that is in CLASSES
 
 _PLACES: tuple[Place, ...] = ("city", "suburb", "country", "motorway")
+_ROLES = range(NUM_ROLES)
+_GREYS = ((0.5, 0.5, 0.5),) * NUM_ROLES  # of what a palette does not name
 _FAR = 250.0  # metres: as far as lines and strips are drawn
 _VEHICLE_COLORS: tuple[Rgb, ...] = (
     (0.86, 0.86, 0.87), (0.62, 0.64, 0.66), (0.11, 0.11, 0.13), (0.27, 0.28, 0.3),
@@ -165,7 +169,7 @@ class Thing(NamedTuple):
         width: Across.
         height: Up.
         yaw: Of its heading, counterclockwise from x.
-        palette: A colour for each role.
+        palette: A colour for each role, red, green and blue one after the other.
         is_long: Whether it is a wall along the road, behind which nothing stands.
     """
 
@@ -178,7 +182,7 @@ class Thing(NamedTuple):
     width: float
     height: float
     yaw: float
-    palette: tuple[Rgb, ...]
+    palette: tuple[float, ...]
     is_long: bool = False
 
 
@@ -211,6 +215,11 @@ class Layout:
     clouds: float
     exposure: float
     texture_seed: int
+
+    @functools.cached_property
+    def boxes(self) -> NDArray[np.float64]:
+        """x, y, z, length, width, height and yaw of each thing, (N, 7)."""
+        return np.array([thing[2:9] for thing in self.things])
 
 
 def draw_layout(key: int, size: tuple[int, int]) -> Layout:
@@ -673,6 +682,5 @@ class _Builder:
         *,
         is_long: bool = False,
     ) -> None:
-        grey = (0.5, 0.5, 0.5)
-        palette = tuple(colors.get(role, grey) for role in range(NUM_ROLES))
-        self.things.append(Thing(shape, kind, x, y, z, *size, yaw, palette, is_long))
+        palette = itertools.chain.from_iterable(map(colors.get, _ROLES, _GREYS))
+        self.things.append(Thing(shape, kind, x, y, z, *size, yaw, tuple(palette), is_long))

@@ -15,18 +15,20 @@ from hat.data.road_scenes.layout import (
     FIRST_CLASS,
     LANE_LINE,
     ROAD,
+    SEG_CLASSES,
     TERRAIN,
     VEGETATION,
     Layout,
     Rgb,
     Scene,
-    Thing,
 )
 from hat.data.road_scenes.shapes import HEADLIGHT, MAIN, TAILLIGHT
 
 _TILE = 256  # side of the tiles of noise
 _LIGHT = FIRST_CLASS + 5
 _LAMP_REACH = 7.0  # metres around a street lamp that are lit
+_THIN = ("lamp",)  # shapes whose boxes cast no shadow
+_CORNERS = np.array([(1, 1, -1, -1), (1, -1, -1, 1)]) / 2  # of a box on the ground
 #: Share of grain in the colour of each class.
 _GRAIN = {ROAD: 0.16, TERRAIN: 0.3, VEGETATION: 0.3, BUILDING: 0.08, LANE_LINE: 0.1, 3: 0.12}
 
@@ -86,23 +88,24 @@ def paint(layout: Layout, drawing: Drawing, depth: Floats) -> NDArray[np.uint8]:
     ids = drawing.ids
     is_sky = ids == 0
     world = _world(layout.camera, depth)
-    planes = list(planes_of(_lit(layout, drawing, light), ids))
-    kinds = np.take(drawing.faces.kinds, ids)
-    shade = _grain(layout, kinds, world)
+    planes = planes_of(_lit(layout, drawing, light), ids)
+    shade = _grain(layout, drawing, world)
     if light.lamps:
         _add_lamplight(layout, world, planes, light)
     shade *= _shadows(layout, drawing, light)
     for plane in planes:
         plane *= shade
-    _put_windows(layout, drawing, kinds, world, planes, light)
-    clear = 1 / (1 + np.square(depth / light.haze))  # the share of its own colour that is left
+    _put_windows(layout, drawing, world, planes, light)
+    clear = np.square(depth * np.float32(1 / light.haze))
+    clear += 1
+    np.divide(1, clear, out=clear)  # the share of its own colour that is left
     for plane, horizon in zip(planes, light.horizon, strict=True):
         plane -= horizon
         plane *= clear
         plane += horizon
     _put_sky(layout, is_sky, planes, light)
     if layout.scene == "rain":
-        _wet(layout, kinds == ROAD, planes)
+        _wet(layout, np.take(drawing.faces.kinds == ROAD, ids), planes)
     if light.lamps:
         _glow(drawing, planes, light)
     if layout.scene == "rain":
@@ -110,29 +113,30 @@ def paint(layout: Layout, drawing: Drawing, depth: Floats) -> NDArray[np.uint8]:
     return _developed(layout, cv2.merge(planes))
 
 
-def _world(camera: Camera, depth: Floats) -> tuple[Floats, Floats, Floats]:
-    """Where in the world each pixel looks: x, y and z, each (H, W)."""
+def _world(camera: Camera, depth: Floats) -> Floats:
+    """Where in the world each pixel looks: x, y and z, (3, H, W)."""
     height, width = camera.size
     u = (np.arange(width) + 0.5 - width / 2) / camera.focal
-    v = (np.arange(height) + 0.5 - height / 2)[:, None] / camera.focal
-    right, down, ahead = camera.rotation
-    x, y, z = (
-        ((right[n] * u).astype(np.float32) + (down[n] * v + ahead[n]).astype(np.float32)) * depth
-        for n in range(3)
-    )
-    z += np.float32(camera.height)
-    return x, y, z
+    v = (np.arange(height) + 0.5 - height / 2) / camera.focal
+    right, down, ahead = camera.rotation[:, :, None]
+    rows = (right * u).astype(np.float32)[:, None]
+    columns = (down * v + ahead).astype(np.float32)[:, :, None]
+    world: Floats = rows + columns
+    world *= depth
+    world[2] += np.float32(camera.height)
+    return world
 
 
 def _lit(layout: Layout, drawing: Drawing, light: Light) -> Array:
-    """The colour of each face in the light of the scene, shape (F, 3)."""
+    """The colour of each face in the light of the scene, shape (3, F)."""
     faces = drawing.faces
-    slant = np.maximum(faces.normals @ layout.sun, 0)[:, None]
-    colors = faces.albedo * (np.array(light.ambient) + slant * np.array(light.sun))
+    slant = np.maximum(np.array(layout.sun) @ faces.normals, 0)
+    ambient, sun = np.array([light.ambient, light.sun])[:, :, None]
+    colors = faces.albedo * (ambient + slant * sun)
     # Lamps shine on their own: those of vehicles by night, those of traffic lights always.
     glows = _glowing(drawing)
-    strength = np.where(faces.kinds == _LIGHT, 1.0, light.lamps)[:, None]
-    lit: Array = np.where(glows[:, None], np.maximum(colors, faces.albedo * strength), colors)
+    strength = np.where(faces.kinds == _LIGHT, 1.0, light.lamps)
+    lit: Array = np.where(glows, np.maximum(colors, faces.albedo * strength), colors)
     return lit
 
 
@@ -172,24 +176,26 @@ def _clouds() -> Floats:
     return np.clip(tile, 0, 1).ravel()
 
 
-def _from_tile(tile: Floats, first: NDArray[Any], second: NDArray[Any]) -> Floats:
-    """What stands in a tile at coordinates that are whole numbers modulo its side."""
-    rows = first.astype(np.int32) & (_TILE - 1)
-    rows *= _TILE
-    rows += second.astype(np.int32) & (_TILE - 1)
-    return tile[rows]
+def _from_tile(tile: Floats, first: NDArray[np.int32], second: NDArray[np.int32]) -> Floats:
+    """What stands in a tile at coordinates modulo its side, which are overwritten."""
+    first &= _TILE - 1
+    first *= _TILE
+    second &= _TILE - 1
+    first += second
+    return np.take(tile, first)
 
 
-def _grain(layout: Layout, kinds: NDArray[np.uint8], world: tuple[Floats, ...]) -> Floats:
+def _grain(layout: Layout, drawing: Drawing, world: Floats) -> Floats:
     """How much lighter or darker than its face each pixel is, around 1."""
     x, y, z = world
-    scale = np.float32(7)
-    shift = np.float32(layout.texture_seed % 997)
+    shift = layout.texture_seed % 997
     # On the ground this is (x, y); on upright walls it still has two directions.
-    grain = _from_tile(_noise(), (x + 2 * z) * scale + shift, (y + z) * scale + shift)
-    amounts = np.zeros(256, np.float32)
+    first = cv2.addWeighted(x, 7, z, 14, shift, dtype=cv2.CV_32S)
+    second = cv2.addWeighted(y, 7, z, 7, shift, dtype=cv2.CV_32S)
+    grain = _from_tile(_noise(), first, second)
+    amounts = np.zeros(len(SEG_CLASSES), np.float32)
     amounts[list(_GRAIN)] = list(_GRAIN.values())
-    grain *= np.take(amounts, kinds)
+    grain *= np.take(amounts[drawing.faces.kinds], drawing.ids)
     grain += 1
     return grain
 
@@ -197,52 +203,42 @@ def _grain(layout: Layout, kinds: NDArray[np.uint8], world: tuple[Floats, ...]) 
 def _shadows(layout: Layout, drawing: Drawing, light: Light) -> Floats:
     """The share of light that reaches each pixel of the ground."""
     shaded: NDArray[Any] = np.zeros(drawing.ids.shape, np.uint8)
-    boxes = [
-        thing for thing in layout.things if thing.x < 60 and thing.z < 1 and not _is_thin(thing)
-    ]
-    if boxes:
-        outlines = _shadow_outlines(layout, boxes, light)
-        for outline in outlines:
-            cv2.fillConvexPoly(shaded, cv2.convexHull(outline), 255, cv2.LINE_8, 3)
-        shaded = cv2.blur(shaded, (3, 3))
+    is_low = [thing.x < 60 and thing.z < 1 and thing.shape not in _THIN for thing in layout.things]
+    for outline in _shadow_outlines(layout, layout.boxes[is_low], light):
+        cv2.fillConvexPoly(shaded, cv2.convexHull(outline), 255, cv2.LINE_8, 3)
+    shaded = cv2.blur(shaded, (3, 3))
     num_ground = int(np.count_nonzero(drawing.faces.things < 0))
-    shaded[drawing.ids >= num_ground] = 0
+    shaded *= drawing.ids < num_ground
     share = shaded.astype(np.float32)
     share *= -light.shadow / 255
     share += 1
     return share
 
 
-def _is_thin(thing: Thing) -> bool:
-    return thing.shape in ("lamp",)
+def _shadow_outlines(layout: Layout, boxes: Array, light: Light) -> NDArray[np.int32]:
+    """Where on the ground the shadows of boxes end: what the sun casts, or what lies under them.
 
-
-def _shadow_outlines(layout: Layout, boxes: list[Thing], light: Light) -> list[NDArray[np.int32]]:
-    """Where on the ground the shadows of boxes end: what the sun casts, or what lies under them."""
-    table = np.array([box[2:9] for box in boxes])
-    x, y, _, length, width, height, yaw = table.T
-    corners = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)]) / 2
-    along, across = corners[:, :1] * length, corners[:, 1:] * width  # (4, N)
+    Corners in OpenCV's fixed coordinates, (N, 4 or 8, 2).
+    """
+    x, y, _, length, width, height, yaw = boxes.T[:, :, None]
+    along, across = _CORNERS[0] * length, _CORNERS[1] * width  # (N, 4)
     cosine, sine = np.cos(yaw), np.sin(yaw)
-    foot = np.stack([x + cosine * along - sine * across, y + sine * along + cosine * across])
+    points = np.zeros((len(boxes), 8 if max(light.sun) > 0.1 else 4, 3))
+    points[:, :4, 0] = x + cosine * along - sine * across
+    points[:, :4, 1] = y + sine * along + cosine * across
     if max(light.sun) > 0.1:
-        sun_x, sun_y, sun_z = layout.sun
-        throw = np.minimum(height, 9) * 0.9
-        top = foot - np.array([sun_x, sun_y])[:, None, None] / max(sun_z, 0.25) * throw
-        foot = np.concatenate([foot, top], axis=1)
-    points = np.stack([foot[0], foot[1], np.zeros_like(foot[0])], axis=-1)  # (4 or 8, N, 3)
+        throw = np.minimum(height, 9) * (0.9 / max(layout.sun[2], 0.25))
+        points[:, 4:, 0] = points[:, :4, 0] - layout.sun[0] * throw
+        points[:, 4:, 1] = points[:, :4, 1] - layout.sun[1] * throw
     in_camera = layout.camera.to_camera(points)
-    is_ahead = (in_camera[..., 2] > NEAR).all(axis=0)
-    pixels = fixed(layout.camera.to_pixels(in_camera[:, is_ahead]))
-    return [np.ascontiguousarray(pixels[:, n]) for n in range(pixels.shape[1])]
+    is_ahead = in_camera[..., 2].min(axis=1) > NEAR
+    return fixed(layout.camera.to_pixels(in_camera[is_ahead]))
 
 
-def _add_lamplight(
-    layout: Layout, world: tuple[Floats, ...], planes: list[Floats], light: Light
-) -> None:
+def _add_lamplight(layout: Layout, world: Floats, planes: list[Floats], light: Light) -> None:
     """What the headlights of the camera's own vehicle and the street lamps add."""
     # Light is smooth: a quarter of the pixels is enough.
-    x, y = (np.ascontiguousarray(plane[::2, ::2]) for plane in world[:2])
+    x, y = np.ascontiguousarray(world[:2, ::2, ::2])
     spread = np.square(y / (x * np.float32(0.4) + 2))
     spread += x * np.float32(1 / 30)
     beam = np.exp(-spread, out=spread)
@@ -254,53 +250,46 @@ def _add_lamplight(
                 distance += np.square(y - np.float32(thing.y * 0.7))
                 distance += np.float32(_LAMP_REACH**2)
                 beam += np.float32(1.3 * light.lamps * _LAMP_REACH**2) / distance
+    beam = _enlarged(beam, planes[0])
     for plane, warmth in zip(planes, (1.1, 0.95, 0.65), strict=True):
-        plane *= _enlarged(1 + beam * np.float32(warmth), plane)
+        factor = beam * np.float32(warmth)
+        factor += 1
+        plane *= factor
 
 
 def _put_windows(
-    layout: Layout,
-    drawing: Drawing,
-    kinds: NDArray[np.uint8],
-    world: tuple[Floats, ...],
-    planes: list[Floats],
-    light: Light,
+    layout: Layout, drawing: Drawing, world: Floats, planes: list[Floats], light: Light
 ) -> None:
     """Rows of windows on the walls of buildings, some of them lit when it is dark."""
     faces = drawing.faces
-    is_wall = (
-        (faces.kinds == BUILDING) & (faces.roles == MAIN) & (np.abs(faces.normals[:, 2]) < 0.5)
-    )
+    is_wall = (faces.kinds == BUILDING) & (faces.roles == MAIN) & (np.abs(faces.normals[2]) < 0.5)
     where = np.flatnonzero(np.take(is_wall, drawing.ids))
     if not len(where):
         return
-    face = drawing.ids.ravel()[where]
-    x, y, z = (plane.ravel()[where] for plane in world)
+    face = np.take(drawing.ids, where)
+    x, y, z = np.take(world.reshape(3, -1), where, axis=1)
     # Along the wall: to the left of where it looks.
-    along_x, along_y = (
-        np.take((-faces.normals[:, 1]).astype(np.float32), face),
-        np.take(faces.normals[:, 0].astype(np.float32), face),
-    )
-    owner = np.take(faces.things, face)
-    tops = np.array([thing.height for thing in layout.things], np.float32)
-    column = (x * along_x + y * along_y) / 2.6
-    row = (z - 0.4) / 3.0
+    scaled = (faces.normals[:2] / 2.6).astype(np.float32)
+    column = y * np.take(scaled[0], face)
+    column -= x * np.take(scaled[1], face)
+    row = (z - np.float32(0.4)) * np.float32(1 / 3)
     column_id, row_id = np.floor(column), np.floor(row)
     column -= column_id
     row -= row_id
-    is_window = (column > 0.24) & (column < 0.76) & (row > 0.25) & (row < 0.75) & (row_id >= 0)
-    is_window &= z < np.take(tops, owner) * 0.96
-    where = where[is_window]
-    cells = (
-        column_id[is_window].astype(np.int64) * 7919 + row_id[is_window].astype(np.int64) * 104729
-    )
-    cells += owner[is_window] * 1299709 + layout.texture_seed
+    is_window = (np.abs(column - np.float32(0.5)) < 0.26) & (np.abs(row - np.float32(0.5)) < 0.25)
+    tops = (layout.boxes[:, 5] * 0.96).astype(np.float32)[faces.things]
+    is_window &= (row_id >= 0) & (z < np.take(tops, face))
+    chosen = np.flatnonzero(is_window)
+    where = where[chosen]
+    cells = column_id[chosen].astype(np.int64) * 7919 + row_id[chosen].astype(np.int64) * 104729
+    cells += (faces.things * 1299709)[face[chosen]] + layout.texture_seed
     cells = (cells * 2654435761 >> 12) & 255
-    is_lit = cells < 110 * light.lamps
-    glass = np.where(cells & 1, np.float32(0.2), np.float32(0.3))
+    numbers = np.arange(256)
+    is_lit = numbers < 110 * light.lamps
+    glass = np.where(numbers & 1, 0.2, 0.3)
     for plane, ambient, color in zip(planes, light.ambient, (1.0, 0.82, 0.5), strict=True):
-        flat = plane.reshape(-1)
-        flat[where] = np.where(is_lit, color * (0.5 + cells / 400), glass * ambient * 1.3)
+        colors = np.where(is_lit, color * (0.5 + numbers / 400), glass * ambient * 1.3)
+        plane.reshape(-1)[where] = np.take(colors.astype(np.float32), cells)
 
 
 def _put_sky(layout: Layout, is_sky: NDArray[np.bool_], planes: list[Floats], light: Light) -> None:
@@ -310,45 +299,57 @@ def _put_sky(layout: Layout, is_sky: NDArray[np.bool_], planes: list[Floats], li
         return
     bottom = int(rows[-1]) + 1
     # The sky is smooth: a quarter of its pixels is enough.
-    x, y, z = _directions(layout.camera, bottom)
-    rise = np.clip(z, 0, 1)
+    directions = _directions(layout.camera, bottom)
+    x, y, z = directions
+    rise = np.maximum(z, 0)
     blend = np.sqrt(np.minimum(rise * np.float32(1.6), 1))
     reach = np.float32(22) / (np.maximum(z, np.float32(0.02)) + np.float32(0.06))
     first, second = layout.texture_seed % 251, layout.texture_seed % 241
-    cover = _from_tile(_clouds(), x * reach + np.float32(first), y * reach + np.float32(second))
+    cover = _from_tile(
+        _clouds(),
+        (x * reach + np.float32(first)).astype(np.int32),
+        (y * reach + np.float32(second)).astype(np.int32),
+    )
     level = 0.16 if layout.scene == "rain" else 0.8 - layout.clouds * 0.6
-    cover = np.clip((cover - np.float32(level)) * np.float32(3.2), 0, np.float32(0.85))
+    cover -= np.float32(level)
+    cover *= np.float32(3.2)
+    np.minimum(np.maximum(cover, 0, out=cover), np.float32(0.85), out=cover)
     cover *= np.minimum(rise * np.float32(9), 1)
-    strength = _SUN_STRENGTH[layout.scene]
-    toward = x * np.float32(layout.sun[0]) + y * np.float32(layout.sun[1])
-    toward += z * np.float32(layout.sun[2])
-    disc = np.clip((toward - np.float32(0.9985)) * 1500, 0, 1) * (1 - cover)
-    halo = np.square(np.square(np.square(np.maximum(toward, 0))))
-    parts = zip(planes, light.horizon, light.zenith, light.ambient, light.sun, strict=True)
-    for plane, horizon, zenith, ambient, sun in parts:
-        color = blend * np.float32(zenith - horizon)
-        color += np.float32(horizon)
-        color += (np.float32(ambient + 0.6 * sun) - color) * cover
-        if strength:
-            color += halo * np.float32(sun * 0.35 * strength)
-            color += (np.float32(strength * (0.85 + 0.25 * sun)) - color) * disc
+    horizon, zenith, ambient, sun = np.array(
+        [light.horizon, light.zenith, light.ambient, light.sun], np.float32
+    )[:, :, None, None]
+    colors = blend * (zenith - horizon)
+    colors += horizon
+    colors += (ambient + np.float32(0.6) * sun - colors) * cover
+    strength = np.float32(_SUN_STRENGTH[layout.scene])
+    if strength:
+        toward = np.tensordot(np.array(layout.sun, np.float32), directions, 1)
+        halo = np.square(np.square(np.square(np.maximum(toward, 0))))
+        colors += halo * (sun * np.float32(0.35) * strength)
+        toward -= np.float32(0.9985)
+        toward *= 1500
+        disc = np.minimum(np.maximum(toward, 0), 1) * (1 - cover)
+        if disc.any():
+            colors += (strength * (np.float32(0.85) + np.float32(0.25) * sun) - colors) * disc
+    where = is_sky[:bottom].view(np.uint8)
+    for plane, color in zip(planes, colors, strict=True):
         large = cv2.resize(color, (plane.shape[1], bottom), interpolation=cv2.INTER_LINEAR)
-        np.copyto(plane[:bottom], large, where=is_sky[:bottom])
+        cv2.copyTo(large, where, plane[:bottom])
 
 
-def _directions(camera: Camera, bottom: int) -> list[Floats]:
-    """Where every other pixel of the upper rows looks: x, y and z of length 1."""
+def _directions(camera: Camera, bottom: int) -> Floats:
+    """Where every other pixel of the upper rows looks: x, y, z of length 1, (3, H / 2, W / 2)."""
     height, width = camera.size
     num_columns, num_rows = -(-width // 2), -(-bottom // 2)
     u = (np.arange(num_columns) + 0.5) * (width / num_columns) - width / 2
     v = (np.arange(num_rows) + 0.5) * (bottom / num_rows) - height / 2
-    lengths = np.sqrt((u / camera.focal) ** 2 + ((v / camera.focal) ** 2 + 1)[:, None])
-    right, down, ahead = camera.rotation
-    return [
-        ((right[n] * u + (down[n] * v)[:, None]) / camera.focal + ahead[n]).astype(np.float32)
-        / lengths.astype(np.float32)
-        for n in range(3)
-    ]
+    u, v = u / camera.focal, v / camera.focal
+    right, down, ahead = camera.rotation[:, :, None]
+    rows = (right * u).astype(np.float32)[:, None]
+    columns = (down * v + ahead).astype(np.float32)[:, :, None]
+    directions: Floats = rows + columns
+    directions /= np.sqrt(np.add.outer(v * v + 1, u * u).astype(np.float32))
+    return directions
 
 
 def _wet(layout: Layout, is_road: NDArray[np.bool_], planes: list[Floats]) -> None:

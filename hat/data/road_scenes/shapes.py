@@ -452,7 +452,45 @@ _MAKERS: dict[str, Callable[[], Shape]] = {
 }
 
 
+@dataclass(frozen=True)
+class Catalog:
+    """The faces of all shapes side by side.
+
+    Args:
+        points: (3, 13, F), see `Shape`.
+        quads: (3, 5, F), the same of faces with up to 4 corners, each once.
+        rows: (5, F), see `Shape`.
+        has_no_back: Whether a face is seen from any side, (F,).
+        planes: (4, F): a normal of each face in shares of the box, and how far along it the
+            face is. Where normal . eye <= distance, the eye sees its back.
+        columns: The columns that the faces of a shape have.
+    """
+
+    points: NDArray[np.float32]
+    quads: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    has_no_back: NDArray[np.bool_]
+    planes: NDArray[np.float64]
+    columns: dict[str, NDArray[np.intp]]
+
+
 @functools.cache
-def shape(name: str) -> Shape:
-    """The shape of this name, made once in each process."""
-    return _MAKERS[name]()
+def catalog() -> Catalog:
+    """All shapes, made once in each process."""
+    shapes = {name: make() for name, make in _MAKERS.items()}
+    points = np.concatenate([shape.points for shape in shapes.values()], axis=2)
+    first, second, third = np.moveaxis(points[:, :3].astype(np.float64), 1, 0)
+    normals = np.cross(second - first, third - first, axis=0)
+    columns, start = {}, 0
+    for name, shape in shapes.items():
+        columns[name] = np.arange(start, start + shape.rows.shape[1])
+        start += shape.rows.shape[1]
+    rows = np.concatenate([shape.rows for shape in shapes.values()], axis=1)
+    return Catalog(
+        points=points,
+        quads=points[:, [0, 1, 2, 3, MAX_VERTICES]],
+        rows=rows,
+        has_no_back=rows[3:].any(axis=0),
+        planes=np.concatenate([normals, (normals * first).sum(axis=0, keepdims=True)]),
+        columns=columns,
+    )
