@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from scipy import ndimage
 from torchvision.transforms import v2
 
 from hat.data import RoadScenes
-from hat.data.road_scenes.layout import FIRST_CLASS, Draws, Road, draw_layout
+from hat.data.road_scenes.drawing import draw_faces
+from hat.data.road_scenes.layout import FIRST_CLASS, Draws, Road, Thing, draw_layout
+from hat.data.road_scenes.shapes import NUM_ROLES
 from hat.data.sample import KEYS
 
 CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
@@ -329,6 +332,15 @@ def test_the_nearer_of_two_objects_covers_the_other(samples):
             others = [m for n, m in enumerate(masks) if n != number]
             is_bicycle = sample["gt_classes"][number] == 3
             assert is_bicycle or not any((holes & other).any() for other in others)
+
+
+@pytest.mark.parametrize("shape", ["limit", "no entry", "warning", "stop", "board"])
+def test_what_is_written_on_a_sign_is_over_its_board(scenes, shape):
+    layout = scenes.layout(0)
+    palette = (0.5,) * 3 * NUM_ROLES
+    sign = Thing(shape, FIRST_CLASS + 4, 6.0, 0.0, 1.0, 0.06, 1.0, 1.0, np.pi, palette)
+    drawing = draw_faces(replace(layout, things=(sign,)))
+    assert len(np.unique(drawing.ids[drawing.faces.kinds[drawing.ids] == FIRST_CLASS + 4])) >= 3
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 64), (128, 64), (97, 211), (256, 512)])

@@ -490,7 +490,7 @@ def catalog() -> Catalog:
         points=points,
         quads=points[:, [0, 1, 2, 3, MAX_VERTICES]],
         rows=rows,
-        has_no_back=rows[3:].any(axis=0),
+        has_no_back=(rows[3] | rows[4]).astype(bool),
         planes=np.concatenate([normals, (normals * first).sum(axis=0, keepdims=True)]),
         columns=columns,
     )
