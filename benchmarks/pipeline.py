@@ -10,6 +10,7 @@ medians of the rounds. Then the single steps, in this process, to say where the 
 
 import argparse
 import io
+import multiprocessing
 import statistics
 import tarfile
 import tempfile
@@ -126,13 +127,10 @@ def by_litdata(root: Path, folder: Path) -> Callable[[int], Iterator[Any]] | Non
         import litdata
     except ImportError:
         return None
-    litdata.optimize(
-        fn=litdata_item,
-        inputs=[str(path) for path in sorted(root.rglob("*.jpg"))],
-        output_dir=str(folder),
-        chunk_bytes="32MB",
-        num_workers=1,
-    )
+    # In a process of its own: it changes how processes are started.
+    writer = multiprocessing.get_context("spawn").Process(target=write_litdata, args=(root, folder))
+    writer.start()
+    writer.join()
     transform = v2.Compose([v2.Resize(**RESIZE), v2.RandomHorizontalFlip(), v2.PILToTensor()])
 
     class Decoded(litdata.StreamingDataset):
@@ -150,6 +148,18 @@ def by_litdata(root: Path, folder: Path) -> Callable[[int], Iterator[Any]] | Non
             yield from loader
 
     return run
+
+
+def write_litdata(root: Path, folder: Path) -> None:
+    import litdata
+
+    litdata.optimize(
+        fn=litdata_item,
+        inputs=[str(path) for path in sorted(root.rglob("*.jpg"))],
+        output_dir=str(folder),
+        chunk_bytes="32MB",
+        num_workers=1,
+    )
 
 
 def litdata_item(path: str) -> dict[str, Any]:

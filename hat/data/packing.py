@@ -1,6 +1,7 @@
 """A data set packed into one file: LMDB, a checksum for each record, whole or not there."""
 
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -222,9 +223,15 @@ class _Writer:
     def __init__(self, partial: Path, header: dict[str, Any]) -> None:
         self.partial = partial
         self.header = header
+        self._lock = partial.open("ab")  # LMDB's own would leave a second file behind
         try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.environment = _open(partial, readonly=False)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise PackError(f"{partial}: another process is writing it") from error
         except lmdb.Error as error:
+            self._lock.close()
             raise PackError(f"{partial}: cannot be continued ({error}): remove it") from error
         self._pending: list[tuple[bytes, bytes]] = []
         with self.environment.begin() as transaction:
@@ -233,6 +240,7 @@ class _Writer:
             self._write([(HEADER, self._sealed_header(is_whole=False))])
         elif begun not in (self._sealed_header(is_whole=False), self._sealed_header(is_whole=True)):
             self.environment.close()
+            self._lock.close()
             raise PackError(
                 f"{partial} was begun with another data set than this {header['dataset']} of "
                 f"{header['length']} samples: remove it, or choose another name"
@@ -265,6 +273,7 @@ class _Writer:
         if self._pending:
             self.flush()
         self.environment.close()
+        self._lock.close()
 
     def _write(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         while True:

@@ -199,6 +199,15 @@ def test_a_second_call_goes_on_where_the_first_ended(tmp_path):
     assert same_samples(PackedDataset(tmp_path / "a.lmdb"), Counting())
 
 
+def test_two_cannot_write_one_file(tmp_path):
+    def pack_too(done, total):
+        with pytest.raises(PackError, match="another process is writing it"):
+            pack(Counting(3), tmp_path / "a.lmdb")
+
+    pack(Counting(3), tmp_path / "a.lmdb", on_progress=pack_too)
+    assert same_samples(PackedDataset(tmp_path / "a.lmdb"), Counting(3))
+
+
 def test_another_data_set_does_not_go_on(tmp_path):
     interrupted(Counting(), tmp_path / "a.lmdb", after=4)
     with pytest.raises(PackError, match=r"a\.lmdb\.partial was begun with another data set"):
