@@ -1,13 +1,12 @@
 """1,797 handwritten digits of 8x8 pixels, shipped with scikit-learn."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from hat.data.colors import distinct_colors
-from hat.data.datasets.base import Dataset
+from hat.data.datasets.base import Dataset, Transforms
 from hat.data.pixels import Image
 from hat.data.sample import Sample
 
@@ -40,7 +39,7 @@ class DigitsDataset(Dataset):
     def __init__(
         self,
         split: Literal["train", "val"] = "train",
-        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        transform: Transforms = None,
     ) -> None:
         super().__init__(transform)
         try:

@@ -1,6 +1,5 @@
 """Any classification data set of torchvision, as HAT's samples."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from PIL import Image as PILImage
 
 from hat.data.colors import distinct_colors
-from hat.data.datasets.base import Dataset
+from hat.data.datasets.base import Dataset, Transforms
 from hat.data.images import pil_to_image
 from hat.data.pixels import Image
 from hat.data.sample import Sample
@@ -34,7 +33,7 @@ class TorchvisionDataset(Dataset):
     def __init__(
         self,
         dataset: torch.utils.data.Dataset[Any],
-        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        transform: Transforms = None,
     ) -> None:
         super().__init__(transform)
         self.dataset = dataset
