@@ -199,17 +199,17 @@ class RoadScenes(Dataset):
 
     def _object_labels(self, layout: Layout, objects: Objects) -> Sample:
         """The keys with one row per box, and what is to be ignored."""
-        things = [layout.things[number] for number in objects.things]
-        classes = torch.tensor([thing.kind - FIRST_CLASS for thing in things], dtype=torch.int64)
+        kinds = [layout.things[number].kind for number in objects.things.tolist()]
+        classes = torch.tensor(kinds, dtype=torch.int64) - FIRST_CLASS
         labels: Sample = {
             "gt_bboxes": _bounding_boxes(objects.boxes, self.size),
             "gt_classes": classes,
-            "gt_truncated": torch.from_numpy(truncations(layout, things)),
+            "gt_truncated": torch.from_numpy(truncations(layout, objects.things)),
             "gt_occluded": torch.from_numpy(occlusion_levels(objects.visible)),
             "gt_ignore_bboxes": _bounding_boxes(objects.ignored, self.size),
         }
         if "gt_bboxes_3d" in self.keys:
-            labels["gt_bboxes_3d"] = torch.from_numpy(boxes_3d(things))
+            labels["gt_bboxes_3d"] = torch.from_numpy(boxes_3d(layout, objects.things))
         return labels
 
 

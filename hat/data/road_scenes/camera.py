@@ -48,7 +48,7 @@ class Camera:
         sine, cosine = math.sin(self.roll), math.cos(self.roll)
         return np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]]) @ upright
 
-    @property
+    @functools.cached_property
     def projection(self) -> Array:
         """Points of the world to pixels, shape (3, 4)."""
         rotation = self.rotation
@@ -58,6 +58,12 @@ class Camera:
     def to_camera(self, points: Array) -> Array:
         """Points of the world, shape (..., 3), in the camera's frame."""
         return (points - (0, 0, self.height)) @ self.rotation.T
+
+    def ground_to_pixels(self, xs: Array, ys: Array) -> tuple[Array, Array]:
+        """Columns and rows in the picture of points of the road, in front of the camera."""
+        a, b, c = self.projection[:, [0, 1, 3]][:, :, *[None] * np.ndim(ys)].swapaxes(0, 1)
+        u, v, depth = a * xs + b * ys + c
+        return u / depth, v / depth
 
     def to_pixels(self, points: Array) -> Array:
         """Points of the camera's frame, shape (..., 3), in the picture, shape (..., 2)."""

@@ -6,6 +6,7 @@ is then looked up, or computed from the plane that its face lies in: so labels a
 cannot disagree.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,6 +133,7 @@ def _painted(line: Line) -> Iterator[tuple[float, float]]:
         start += 3 * line.dash
 
 
+@functools.lru_cache(maxsize=64)
 def _stations(start: float, stop: float) -> list[float]:
     """Values of x from one to another, denser where the camera is near."""
     if stop - start < 10:
@@ -145,9 +147,8 @@ def _outlines(layout: Layout, areas: Sequence[_Area]) -> Iterator[NDArray[np.int
     counts = [len(area.xs) for area in areas]
     sides = [side for area in areas for side in (area.right, area.left)]
     offsets = np.repeat(sides, np.repeat(counts, 2))
-    points = np.stack([xs, layout.road.lateral(xs, offsets), np.zeros_like(xs)], axis=1)
-    camera = layout.camera
-    pixels = fixed(camera.to_pixels(camera.to_camera(points)))
+    places = layout.camera.ground_to_pixels(xs, layout.road.lateral(xs, offsets))
+    pixels = fixed(np.stack(places, axis=1))
     start = 0
     for count in counts:
         yield pixels[start : start + 2 * count]
