@@ -378,8 +378,10 @@ def _with_ground(faces: Faces, areas: Sequence[_Area], camera: Camera) -> Faces:
 
 def fixed(pixels: NDArray[Any]) -> NDArray[np.int32]:
     """Continuous coordinates as OpenCV's fixed ones, which count from the middle of a pixel."""
-    parts = np.rint((pixels - 0.5) * (1 << _SHIFT))
-    return np.clip(parts, -_LIMIT, _LIMIT).astype(np.int32)
+    parts = (pixels - 0.5) * (1 << _SHIFT)
+    np.rint(parts, out=parts)
+    np.minimum(np.maximum(parts, -_LIMIT, out=parts), _LIMIT, out=parts)
+    return parts.astype(np.int32)
 
 
 def _fill(ids: NDArray[np.uint16], seen: _Seen, things: Things, first: int) -> Ints:

@@ -204,8 +204,9 @@ def _shadows(layout: Layout, drawing: Drawing, light: Light) -> Floats:
     """The share of light that reaches each pixel of the ground."""
     shaded: NDArray[Any] = np.zeros(drawing.ids.shape, np.uint8)
     is_low = [thing.x < 60 and thing.z < 1 and thing.shape not in _THIN for thing in layout.things]
+    fill, hull = cv2.fillConvexPoly, cv2.convexHull
     for outline in _shadow_outlines(layout, layout.boxes[is_low], light):
-        cv2.fillConvexPoly(shaded, cv2.convexHull(outline), 255, cv2.LINE_8, 3)
+        fill(shaded, hull(outline), 255, cv2.LINE_8, 3)
     shaded = cv2.blur(shaded, (3, 3))
     num_ground = int(np.count_nonzero(drawing.faces.things < 0))
     shaded *= drawing.ids < num_ground
@@ -323,7 +324,9 @@ def _put_sky(layout: Layout, is_sky: NDArray[np.bool_], planes: list[Floats], li
     colors += (ambient + np.float32(0.6) * sun - colors) * cover
     strength = np.float32(_SUN_STRENGTH[layout.scene])
     if strength:
-        toward = np.tensordot(np.array(layout.sun, np.float32), directions, 1)
+        toward = x * np.float32(layout.sun[0])
+        toward += y * np.float32(layout.sun[1])
+        toward += z * np.float32(layout.sun[2])
         halo = np.square(np.square(np.square(np.maximum(toward, 0))))
         colors += halo * (sun * np.float32(0.35) * strength)
         toward -= np.float32(0.9985)
@@ -374,10 +377,10 @@ def _glow(drawing: Drawing, planes: list[Floats], light: Light) -> None:
     if not lamps.any():
         return
     side = max(3, drawing.ids.shape[1] // 40) | 1
+    shone = lamps * np.float32(2.2 * light.lamps)
     for plane in planes:
-        halo: NDArray[Any] = np.where(lamps, plane[::2, ::2], np.float32(0))
+        halo: NDArray[Any] = plane[::2, ::2] * shone
         halo = cv2.blur(cv2.blur(halo, (side, side)), (side, side))
-        halo = halo * np.float32(2.2 * light.lamps)
         plane += _enlarged(halo, plane)
 
 
