@@ -6,6 +6,7 @@ All labels, and the picture alone, at two sizes: the median of rounds over the s
 one thread. The stages are timed one by one on the same scenes.
 """
 
+import gc
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -62,6 +63,7 @@ def stages(scenes: RoadScenes) -> dict[str, Callable[[int], Any]]:
 def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    gc.freeze()  # as a worker of a loader does
     for height, width in SIZES:
         scenes = RoadScenes(NUM_SCENES, (height, width))
         bare = RoadScenes(NUM_SCENES, (height, width), keys=())
