@@ -6,6 +6,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from hat.data import Compose, Normalize
+from hat.data.pixels import Image
 from hat.data.transforms.compose import TransformError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -110,3 +111,69 @@ def test_what_cannot_be_called_is_refused_when_built():
 
 def test_the_transforms_can_be_looked_at():
     assert list(Compose([abs, str])) == [abs, str]
+
+
+# What a transform of torchvision is given
+
+
+class Seen(v2.Transform):
+    """A transform of a user's, that may look at anything."""
+
+    def forward(self, sample):
+        return {**sample, "seen": sorted(sample)}
+
+
+@pytest.fixture
+def sample():
+    return {
+        "img": Image(torch.arange(48, dtype=torch.uint8).reshape(3, 4, 4)),
+        "gt_bboxes": tv_tensors.BoundingBoxes([[0.0, 0, 1, 1]], format="XYXY", canvas_size=(4, 4)),
+        "gt_classes": torch.tensor([2]),
+        "nested": [Image(torch.zeros(3, 4, 4, dtype=torch.uint8)), "text"],
+        "img_id": "a",
+        "label": 3,
+        "ori_shape": (4, 4),
+    }
+
+
+def plain(value):
+    if isinstance(value, torch.Tensor):
+        return type(value), value.tolist(), vars(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        v2.RandomHorizontalFlip(p=1),
+        v2.RandomCrop(2),
+        v2.Resize((8, 8)),
+        v2.ColorJitter(0.5, 0.5),
+        v2.RandomApply([v2.RandomCrop(2)]),
+        v2.SanitizeBoundingBoxes(labels_getter=lambda sample: sample["gt_classes"]),
+        v2.Lambda(lambda value: value),
+    ],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_a_transform_of_torchvision_makes_what_it_makes_of_the_whole_sample(transform, sample):
+    torch.manual_seed(1)
+    expected = transform(dict(sample))
+    torch.manual_seed(1)
+    found = Compose([transform])(dict(sample))
+    assert list(found) == list(expected)
+    assert {k: plain(v) for k, v in found.items()} == {k: plain(v) for k, v in expected.items()}
+
+
+def test_a_transform_of_the_user_sees_the_whole_sample(sample):
+    assert Compose([Seen()])(sample)["seen"] == sorted(sample)
+
+
+def test_what_a_lambda_changes_may_be_a_number(sample):
+    double = v2.Lambda(lambda value: value * 2, int)
+    assert Compose([double])(sample)["label"] == 6
+
+
+def test_a_transform_of_torchvision_takes_what_is_no_dict():
+    assert Compose([v2.Resize((2, 2))])(torch.zeros(3, 4, 4)).shape == (3, 2, 2)

@@ -42,6 +42,7 @@ class Compose:
         for position, transform in enumerate(self.transforms):
             if not callable(transform):
                 raise TypeError(f"transform {position} is not callable, got {transform!r}")
+        self._needs_tensors_only = [needs_tensors_only(each) for each in self.transforms]
 
     def __call__(
         self, sample: Any, draw_other: DrawOther | None = None, stop: int | None = None
@@ -52,10 +53,12 @@ class Compose:
             try:
                 if isinstance(transform, MixingTransform):
                     sample = _mix(transform, sample, position, draw_other, records)
-                elif records is None:
-                    sample = transform(sample)
-                else:
+                elif records is not None:
                     sample = call_recorded(transform, [sample], records)
+                elif self._needs_tensors_only[position]:
+                    sample = on_tensors(transform, sample)
+                else:
+                    sample = transform(sample)
             except Exception as error:
                 raise TransformError(
                     f"transform {position} ({name_of(transform)}) failed: "
@@ -68,6 +71,39 @@ class Compose:
 
     def __repr__(self) -> str:
         return f"Compose({self.transforms!r})"
+
+
+def needs_tensors_only(transform: Any) -> bool:
+    """Whether it is one of torchvision's that looks at nothing but tensors.
+
+    Those that call what the user gives them (`Lambda`, the getter of labels of
+    `SanitizeBoundingBoxes`) or contain others may look at anything.
+    """
+    cls = type(transform)
+    return (
+        cls.__module__.startswith("torchvision.transforms.v2.")
+        and cls.__name__ not in ("Lambda", "SanitizeBoundingBoxes")
+        and not hasattr(transform, "transforms")
+    )
+
+
+def on_tensors(transform: Callable[[Any], Any], sample: Any) -> Any:
+    """The sample with its tensors transformed.
+
+    torchvision takes a sample apart to its last number and text and puts it together
+    again, which for `img_path`, `ori_shape` and the like takes longer than a flip.
+    """
+    if type(sample) is not dict:
+        return transform(sample)
+    part = {key: value for key, value in sample.items() if not _is_plain(value)}
+    return {**sample, **transform(part)}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there can be no tensor in it."""
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return type(value) in (str, int, float, bool, type(None))
 
 
 def _mix(
