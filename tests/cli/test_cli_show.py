@@ -185,10 +185,12 @@ def everything_listed():
 
 
 def test_list_of_a_kind_shows_that_kind_alone():
-    lines = run_hat("list", "sampler").out.splitlines()
+    lines = run_hat("list", "collate").out.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["kind", "name"],
-        ["sampler", "SequentialSampler"],
-        ["sampler", "ShuffledSampler"],
+        ["collate", "LidarCollate"],
+        ["collate", "PadCollate"],
+        ["collate", "RaggedCollate"],
+        ["collate", "StackCollate"],
         ["Besides", "these:"],
     ]
