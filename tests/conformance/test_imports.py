@@ -26,7 +26,8 @@ def imported_by(text, package):
 
 def imports_of(pattern):
     """Pairs (file, what it imports of HAT) over the files of HAT that match a pattern."""
-    files = [file.relative_to(ROOT) for file in ROOT.glob(pattern)]
+    sources = (file for file in ROOT.glob(pattern) if file.suffix in (".py", ".pyi"))
+    files = [file.relative_to(ROOT) for file in sources]
     assert files
     return [
         (file.as_posix(), name)
