@@ -65,7 +65,8 @@ def verify(path: Path) -> int:
     paths = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths})
     if done.returncode < 0:
-        print(f"hat: {path}: damaged: reading it ended with signal {-done.returncode}")
+        text = f"hat: {path}: damaged: reading it ended with signal {-done.returncode}"
+        print(text, file=sys.stderr)
         return 1
     return done.returncode
 
