@@ -8,5 +8,11 @@ from .heads.linear_head import LinearHead as LinearHead
 from .names import matching_names as matching_names
 from .output import ModelOutput as ModelOutput
 from .structures.classifier import Classifier as Classifier
+from .structures.encoder_decoder import EncoderDecoder as EncoderDecoder
+from .structures.one_stage_detector import OneStageDetector as OneStageDetector
+from .structures.segmentor import Segmentor as Segmentor
+from .truth import Objects as Objects
+from .truth import image_sizes as image_sizes
+from .truth import objects_of as objects_of
 from .weights import load_weights as load_weights
 from .weights import read_weights as read_weights
