@@ -6,6 +6,7 @@ from .backbones.resnet import ResNet101 as ResNet101
 from .backbones.timm_backbone import TimmBackbone as TimmBackbone
 from .heads.linear_head import LinearHead as LinearHead
 from .names import matching_names as matching_names
+from .necks.fpn import FPN as FPN
 from .output import ModelOutput as ModelOutput
 from .structures.classifier import Classifier as Classifier
 from .structures.encoder_decoder import EncoderDecoder as EncoderDecoder
