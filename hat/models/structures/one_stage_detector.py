@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hat.data.sample import Batch
+from hat.models.compiling import compile_parts
 from hat.models.links import check_links
 from hat.models.output import ModelOutput
 from hat.models.weights import load_weights
@@ -71,3 +72,7 @@ class OneStageDetector(nn.Module):
         losses = self.task.losses(outputs, batch)
         preds = {} if self.training else self.task.predictions(outputs, batch)
         return ModelOutput(losses, preds)
+
+    def compile(self, **options: Any) -> None:  # type: ignore[override]
+        """Compile the network with `torch.compile`; losses and predictions run as they are."""
+        compile_parts(self.backbone, self.neck, self.head, **options)
