@@ -4,6 +4,17 @@ from .backbones.resnet import ResNet34 as ResNet34
 from .backbones.resnet import ResNet50 as ResNet50
 from .backbones.resnet import ResNet101 as ResNet101
 from .backbones.timm_backbone import TimmBackbone as TimmBackbone
+from .boxes.coders import boxes_to_distances as boxes_to_distances
+from .boxes.coders import decode_boxes as decode_boxes
+from .boxes.coders import distances_to_boxes as distances_to_boxes
+from .boxes.coders import encode_boxes as encode_boxes
+from .boxes.nms import Detections as Detections
+from .boxes.nms import batched_nms as batched_nms
+from .boxes.nms import select_detections as select_detections
+from .boxes.nms import top_candidates as top_candidates
+from .boxes.points import check_levels as check_levels
+from .boxes.points import flatten_maps as flatten_maps
+from .boxes.points import grid_points as grid_points
 from .heads.linear_head import LinearHead as LinearHead
 from .names import matching_names as matching_names
 from .necks.fpn import FPN as FPN

@@ -1,0 +1,11 @@
+from .coders import boxes_to_distances as boxes_to_distances
+from .coders import decode_boxes as decode_boxes
+from .coders import distances_to_boxes as distances_to_boxes
+from .coders import encode_boxes as encode_boxes
+from .nms import Detections as Detections
+from .nms import batched_nms as batched_nms
+from .nms import select_detections as select_detections
+from .nms import top_candidates as top_candidates
+from .points import check_levels as check_levels
+from .points import flatten_maps as flatten_maps
+from .points import grid_points as grid_points
