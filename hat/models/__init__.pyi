@@ -15,7 +15,11 @@ from .boxes.nms import top_candidates as top_candidates
 from .boxes.points import check_levels as check_levels
 from .boxes.points import flatten_maps as flatten_maps
 from .boxes.points import grid_points as grid_points
+from .boxes.simota import Assignment as Assignment
+from .boxes.simota import assign_simota as assign_simota
+from .heads.fcn_head import FcnHead as FcnHead
 from .heads.linear_head import LinearHead as LinearHead
+from .heads.yolox_head import YoloxHead as YoloxHead
 from .names import matching_names as matching_names
 from .necks.fpn import FPN as FPN
 from .output import ModelOutput as ModelOutput
@@ -23,6 +27,8 @@ from .structures.classifier import Classifier as Classifier
 from .structures.encoder_decoder import EncoderDecoder as EncoderDecoder
 from .structures.one_stage_detector import OneStageDetector as OneStageDetector
 from .structures.segmentor import Segmentor as Segmentor
+from .task_modules.yolox_task import YoloxTask as YoloxTask
+from .task_modules.segmentation_task import SegmentationTask as SegmentationTask
 from .truth import Objects as Objects
 from .truth import image_sizes as image_sizes
 from .truth import objects_of as objects_of
