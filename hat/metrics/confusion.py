@@ -1,0 +1,145 @@
+"""How often each true class was taken for each class: what many scores are made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torchmetrics
+from torch import Tensor
+
+from hat.data.sample import Batch
+
+
+def confusion_matrix(
+    labels: Tensor, preds: Tensor, *, num_classes: int, ignore_index: int | None = None
+) -> Tensor:
+    """Count how often each true class was predicted as each class.
+
+    Args:
+        labels: True classes, of an integer type, any shape.
+        preds: Predicted classes, of an integer type, shape of `labels`.
+        num_classes: Both are below it.
+        ignore_index: What `labels` hold where nothing is counted; `num_classes` or above.
+
+    Returns:
+        int64 (num_classes, num_classes): rows are true classes, columns predicted ones.
+
+    Raises:
+        ValueError: If the shapes differ, or a value is neither a class nor `ignore_index`.
+
+    Example:
+        >>> labels, preds = torch.tensor([0, 0, 1, 255]), torch.tensor([0, 1, 1, 1])
+        >>> confusion_matrix(labels, preds, num_classes=2, ignore_index=255)
+        tensor([[1, 1],
+                [0, 1]])
+    """
+    if labels.shape != preds.shape:
+        raise ValueError(
+            f"labels and predicted classes need one shape, got {tuple(labels.shape)} and "
+            f"{tuple(preds.shape)}"
+        )
+    if labels.numel() == 0:
+        return torch.zeros((num_classes, num_classes), dtype=torch.int64, device=labels.device)
+    # The row of `ignore_index` is counted and dropped: six times faster than to drop its
+    # pixels first, which copies both tensors.
+    num_rows = num_classes if ignore_index is None else max(num_classes, ignore_index + 1)
+    _refuse_outside("predicted classes", preds, num_classes, num_classes)
+    _refuse_outside("labels", labels, num_rows, num_classes)
+    pairs = labels.long() * num_classes + preds
+    counts = torch.bincount(pairs.flatten(), minlength=num_rows * num_classes)
+    counts = counts.view(num_rows, num_classes)
+    if num_rows > num_classes + 1 and counts[num_classes : num_rows - 1].any():
+        strange = counts[:-1].sum(dim=1).nonzero().flatten().tolist()
+        raise ValueError(_not_classes("labels", strange[-1], num_classes, ignore_index))
+    return counts[:num_classes]
+
+
+def _refuse_outside(what: str, values: Tensor, limit: int, num_classes: int) -> None:
+    least, most = (int(value) for value in torch.aminmax(values))
+    if least < 0 or most >= limit:
+        raise ValueError(_not_classes(what, least if least < 0 else most, num_classes))
+
+
+def _not_classes(what: str, value: int, num_classes: int, ignore_index: int | None = None) -> str:
+    but = f", nor ignore_index ({ignore_index})" if ignore_index is not None else ""
+    return (
+        f"{what} hold {value}, which is none of the {num_classes} classes from 0{but}: set "
+        "num_classes to that of the data set, and ignore_index to what it has for no class"
+    )
+
+
+class ConfusionCounts(torchmetrics.Metric):
+    """What is computed of the confusion matrix of a data set, which it sums over batches.
+
+    The counts are int64, so they are exact, and are summed over processes.
+
+    Args:
+        name: What the score is called, after `train/` or `val/`.
+        num_classes: Number of classes.
+        classes: Their names, for a score of each class.
+        ignore_index: What the truth holds where nothing is counted.
+        pred_key: Predicted classes, or float scores (N, num_classes, ...) of which the best counts.
+        target_key: True classes, or mixed labels: float (N, num_classes, ...), by their largest.
+
+    Raises:
+        ValueError: If `classes` are not one for each class, or `ignore_index` is a class.
+    """
+
+    higher_is_better: Any = True
+    full_state_update = False
+    #: Scores of single classes are called `<this>_<class>`.
+    class_score = ""
+    counts: Tensor
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        num_classes: int,
+        classes: Sequence[str] | None,
+        ignore_index: int | None,
+        pred_key: str,
+        target_key: str,
+    ) -> None:
+        super().__init__()
+        if classes is not None and len(classes) != num_classes:
+            raise ValueError(f"got {len(classes)} names in classes for {num_classes} classes")
+        if ignore_index is not None and ignore_index < num_classes:
+            raise ValueError(
+                f"ignore_index is {ignore_index}, a class or negative: with {num_classes} classes "
+                f"it must be {num_classes} or above"
+            )
+        self.name = name
+        self.num_classes = num_classes
+        self.classes = None if classes is None else list(classes)
+        self.ignore_index = ignore_index
+        self.pred_key = pred_key
+        self.target_key = target_key
+        counts = torch.zeros((num_classes, num_classes), dtype=torch.int64)
+        self.add_state("counts", counts, dist_reduce_fx="sum")
+
+    @property
+    def score_names(self) -> list[str]:
+        """The scores that `compute` gives: the mean, then those of the classes."""
+        task = self.name[: self.name.rfind("/") + 1]
+        return [self.name, *(f"{task}{self.class_score}_{each}" for each in self.classes or ())]
+
+    def update(self, batch: Batch, preds: dict[str, Any]) -> None:
+        """Count a batch."""
+        self.counts += confusion_matrix(
+            _classes_of(batch[self.target_key]),
+            _classes_of(preds[self.pred_key]),
+            num_classes=self.num_classes,
+            ignore_index=self.ignore_index,
+        )
+
+    def _scores(self, mean: Tensor, of_classes: Tensor) -> Any:
+        """One value, or all by name if classes have names."""
+        if self.classes is None:
+            return mean
+        return dict(zip(self.score_names, [mean, *of_classes], strict=True))
+
+
+def _classes_of(values: Tensor) -> Tensor:
+    """Classes as they are, and the best where there are scores of each class."""
+    return values.argmax(dim=1) if values.is_floating_point() else values
