@@ -9,3 +9,5 @@ from .nms import top_candidates as top_candidates
 from .points import check_levels as check_levels
 from .points import flatten_maps as flatten_maps
 from .points import grid_points as grid_points
+from .simota import Assignment as Assignment
+from .simota import assign_simota as assign_simota

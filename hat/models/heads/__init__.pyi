@@ -1,3 +1,5 @@
 from .fcn_head import FcnHead as FcnHead
 from .linear_head import LinearHead as LinearHead
+from .region_proposal_network import RegionProposalNetwork as RegionProposalNetwork
+from .roi_heads import RoIHeads as RoIHeads
 from .yolox_head import YoloxHead as YoloxHead
