@@ -1,0 +1,13 @@
+from .box_losses import CIoULoss as CIoULoss
+from .box_losses import DIoULoss as DIoULoss
+from .box_losses import GIoULoss as GIoULoss
+from .box_losses import IoULoss as IoULoss
+from .cross_entropy_loss import CrossEntropyLoss as CrossEntropyLoss
+from .dice_loss import DiceLoss as DiceLoss
+from .distillation_loss import DistillationLoss as DistillationLoss
+from .feature_distillation_loss import FeatureDistillationLoss as FeatureDistillationLoss
+from .gaussian_focal_loss import GaussianFocalLoss as GaussianFocalLoss
+from .lovasz_loss import LovaszLoss as LovaszLoss
+from .ohem_cross_entropy_loss import OhemCrossEntropyLoss as OhemCrossEntropyLoss
+from .scale_invariant_log_loss import ScaleInvariantLogLoss as ScaleInvariantLogLoss
+from .sigmoid_focal_loss import SigmoidFocalLoss as SigmoidFocalLoss
