@@ -1,5 +1,7 @@
 """Feeds metrics with every batch and writes their values as scores."""
 
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +13,8 @@ from hat.data.sample import Batch
 from hat.engine.progress import Progress
 from hat.engine.scores import Scores
 
+logger = logging.getLogger(__name__)
+
 
 class MetricUpdater(Callback):
     """Computes metrics over each epoch, of the predictions that training made anyway.
@@ -18,25 +22,29 @@ class MetricUpdater(Callback):
     Args:
         metrics: Each has a `name` and `update(batch, preds)`, as those in `hat.metrics`.
             A metric may compute one value, or a dict of names to values; it then says which
-            in `score_names`.
+            in `score_names`. One with an empty `score_names` is updated and kept for its user
+            to compute or plot, as `ConfusionMatrix` is. `higher_is_better` is one for all of
+            its scores, or a dict by their names.
         where: The scores are called `<where>/<name>`.
 
+    A value that is not a number, as of a class that did not occur, is written as NaN and named
+    in the log; it is never the best one.
+
     Raises:
-        ValueError: If two metrics have one name.
+        ValueError: If two metrics, or two scores, have one name.
     """
 
     def __init__(self, metrics: Sequence[torchmetrics.Metric], where: str = "train") -> None:
         self.metrics = {str(metric.name): metric for metric in metrics}
         self.where = where
-        if len(self.metrics) < len(metrics):
-            names = [metric.name for metric in metrics]
-            raise ValueError(f"metrics need different names, got {names}: set name=")
+        _refuse_twice([str(metric.name) for metric in metrics])
+        _refuse_twice(self.writes())
 
     def writes(self) -> list[str]:
         return [
             f"{self.where}/{key}"
-            for name, metric in self.metrics.items()
-            for key in getattr(metric, "score_names", [name])
+            for metric in self.metrics.values()
+            for key in _score_names(metric)
         ]
 
     def move_to(self, device: torch.device) -> None:
@@ -61,16 +69,23 @@ class MetricUpdater(Callback):
     def on_epoch_end(self, *, progress: Progress, scores: Scores, **kwargs: Any) -> None:
         if not progress.is_between_epochs:
             return
-        for name, metric in self.metrics.items():
-            value = metric.compute()
-            values = value if isinstance(value, Mapping) else {name: value}
-            for key, number in values.items():
-                scores.write(
-                    f"{self.where}/{key}",
-                    float(number),
-                    progress.num_steps_done,
-                    metric.higher_is_better,
-                )
+        for metric in self.metrics.values():
+            if not _score_names(metric):
+                continue
+            values = _values(metric)
+            for key, value in values.items():
+                name = f"{self.where}/{key}"
+                scores.write(name, value, progress.num_steps_done, _higher_is_better(metric, key))
+            self._report_nan(values)
+
+    def _report_nan(self, values: Mapping[str, float]) -> None:
+        names = [f"{self.where}/{key}" for key, value in values.items() if math.isnan(value)]
+        if names:
+            logger.warning(
+                "%s: NaN, as the epoch had nothing to count for it (no such truth, or all of it "
+                "ignored)",
+                ", ".join(names),
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {name: _metric_state(metric) for name, metric in self.metrics.items()}
@@ -85,6 +100,28 @@ class MetricUpdater(Callback):
                     f"{_shown(found)}"
                 )
             _load_metric_state(metric, state[name])
+
+
+def _score_names(metric: torchmetrics.Metric) -> Sequence[str]:
+    names: Sequence[str] = getattr(metric, "score_names", [metric.name])
+    return names
+
+
+def _values(metric: torchmetrics.Metric) -> dict[str, float]:
+    value = metric.compute()
+    values = value if isinstance(value, Mapping) else {str(metric.name): value}
+    return {key: float(number) for key, number in values.items()}
+
+
+def _higher_is_better(metric: torchmetrics.Metric, key: str) -> bool | None:
+    higher: Any = metric.higher_is_better
+    is_better: bool | None = higher[key] if isinstance(higher, Mapping) else higher
+    return is_better
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"metrics need different names, got {names}: set name=")
 
 
 def _shown(sums: Mapping[str, set[str]]) -> list[str]:

@@ -1,5 +1,8 @@
 """Metrics over each epoch of training."""
 
+import math
+from typing import ClassVar
+
 import pytest
 import torch
 from helpers import Points, TinyModel, make_trainer
@@ -123,3 +126,42 @@ def test_no_metrics_write_nothing():
     updater = MetricUpdater([])
     assert updater.writes() == []
     assert list(make_trainer(model=TinyModel(), callbacks=[updater]).fit()) == []
+
+
+class WithoutScores(Accuracy):
+    score_names = ()
+
+
+def test_a_metric_without_scores_is_updated_and_kept():
+    metric = WithoutScores()
+    scores = make_trainer(callbacks=[MetricUpdater([metric])], num_epochs=1).fit()
+    assert list(scores) == []
+    assert 0 < metric.compute() <= 1
+
+
+class Errors(TwoValues):
+    score_names = ("hit", "miss")
+    higher_is_better: ClassVar = {"hit": True, "miss": False}
+
+
+def test_each_score_may_be_better_another_way():
+    scores = make_trainer(callbacks=[MetricUpdater([Errors()])]).fit()
+    assert scores.higher_is_better("train/hit") is True
+    assert scores.higher_is_better("train/miss") is False
+
+
+class Nothing(Accuracy):
+    def compute(self):
+        return super().compute() * torch.nan
+
+
+def test_a_score_that_is_not_a_number_is_written_and_named_in_the_log(caplog):
+    scores = make_trainer(callbacks=[MetricUpdater([Nothing()])], num_epochs=1).fit()
+    assert math.isnan(scores.last("train/acc").value)
+    assert scores.best("train/acc") is None
+    assert "train/acc: NaN, as the epoch had nothing to count for it" in caplog.text
+
+
+def test_two_scores_of_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"'train/hit', 'train/miss', 'train/hit'"):
+        MetricUpdater([Errors(), Accuracy(name="hit")])

@@ -2,49 +2,85 @@
 
 import copy
 import io
+import math
 
 import pytest
 import torch
+from metric_batches import classified, segmented
 from torchmetrics.classification import MulticlassAUROC, MulticlassF1Score
 
 import hat.metrics
 from hat.callbacks import MetricUpdater
-from hat.metrics import Accuracy, TorchMetric
+from hat.engine.progress import Progress
+from hat.engine.scores import Scores
+from hat.metrics import Accuracy, MeanIoU, TorchMetric
 
+CLASSES = ["car", "bus", "cat", "dog"]
+
+#: How a metric is made, and the batches (of `metric_batches`) that it is fed here. The first
+#: word of a key is the exported name.
 MAKERS = {
-    "Accuracy": lambda: Accuracy(top_k=2),
-    "TorchMetric": lambda: TorchMetric(MulticlassF1Score(num_classes=4), name="f1"),
-    "TorchMetric of lists": lambda: TorchMetric(MulticlassAUROC(num_classes=4), name="auroc"),
+    "Accuracy": (lambda: Accuracy(top_k=2), classified),
+    "MeanIoU": (lambda: MeanIoU(4), segmented),
+    "MeanIoU of classes": (lambda: MeanIoU(4, classes=CLASSES), segmented),
+    "TorchMetric": (
+        lambda: TorchMetric(MulticlassF1Score(num_classes=4), name="f1"),
+        classified,
+    ),
+    "TorchMetric of lists": (
+        lambda: TorchMetric(MulticlassAUROC(num_classes=4), name="auroc"),
+        classified,
+    ),
 }
 
 
 @pytest.fixture(params=MAKERS)
-def make(request):
+def maker(request):
     return MAKERS[request.param]
 
 
-def batch_of(size):
-    return {"label": torch.arange(size) % 4}, {"logits": torch.randn(size, 4)}
+@pytest.fixture
+def make(maker):
+    return maker[0]
+
+
+@pytest.fixture
+def whole(maker):
+    return maker[1](24)
+
+
+@pytest.fixture
+def other(maker):
+    return maker[1](40)
 
 
 def part(batch_and_preds, rows):
     return tuple({key: value[rows] for key, value in d.items()} for d in batch_and_preds)
 
 
-@pytest.fixture
-def whole():
-    return batch_of(24)
-
-
-@pytest.fixture
-def other():
-    return batch_of(40)
-
-
 def value_of(metric, *batches):
     for batch, preds in batches:
         metric.update(batch, preds)
     return metric.compute()
+
+
+def same(value, expected):
+    torch.testing.assert_close(value, expected, equal_nan=True)
+    return True
+
+
+def tracked(values):
+    """The same predictions as they come from a model in training."""
+    if isinstance(values, list):
+        return [tracked(value) for value in values]
+    return values.clone().requires_grad_() if values.is_floating_point() else values
+
+
+def written(metric):
+    """What MetricUpdater writes of a metric."""
+    scores = Scores()
+    MetricUpdater([metric], "val").on_epoch_end(progress=Progress(), scores=scores)
+    return scores
 
 
 def through_a_file(state):
@@ -60,56 +96,76 @@ def test_every_exported_metric_is_tested_here():
 
 def test_parts_of_a_batch_give_the_value_of_the_whole(make, whole):
     parts = part(whole, slice(0, 12)), part(whole, slice(12, 23)), part(whole, slice(23, 24))
-    torch.testing.assert_close(value_of(make(), *parts), value_of(make(), whole))
+    assert same(value_of(make(), *parts), value_of(make(), whole))
 
 
 def test_the_order_of_batches_does_not_matter(make, whole, other):
-    torch.testing.assert_close(value_of(make(), whole, other), value_of(make(), other, whole))
+    assert same(value_of(make(), whole, other), value_of(make(), other, whole))
 
 
-def test_the_value_is_between_zero_and_one(make, whole):
-    assert 0 <= value_of(make(), whole) <= 1
+def test_what_is_better_high_is_between_zero_and_one_or_nan(make, whole):
+    metric = make()
+    metric.update(*whole)
+    scores = written(metric)
+    values = [scores.last(name).value for name in scores if scores.higher_is_better(name)]
+    assert all(0 <= value <= 1 or math.isnan(value) for value in values)
+
+
+def test_what_is_better_low_is_not_below_zero(make, whole):
+    metric = make()
+    metric.update(*whole)
+    scores = written(metric)
+    values = [scores.last(name).value for name in scores if not scores.higher_is_better(name)]
+    assert all(value >= 0 for value in values)
+
+
+def test_the_scores_are_those_that_were_announced(make, whole):
+    metric = make()
+    metric.update(*whole)
+    assert list(written(metric)) == MetricUpdater([metric], "val").writes()
 
 
 def test_the_metric_has_a_name(make):
     assert make().name.isidentifier()
 
 
-def test_the_metric_says_what_is_better(make):
-    assert make().higher_is_better in (True, False)
+def test_the_metric_says_of_each_score_what_is_better(make, whole):
+    metric = make()
+    metric.update(*whole)
+    scores = written(metric)
+    assert {scores.higher_is_better(name) for name in scores} <= {True, False}
 
 
 def test_after_a_reset_only_later_batches_count(make, whole, other):
     metric = make()
     value_of(metric, other)
     metric.reset()
-    torch.testing.assert_close(value_of(metric, whole), value_of(make(), whole))
+    assert same(value_of(metric, whole), value_of(make(), whole))
 
 
 def test_calling_it_counts_a_batch_as_update_does(make, whole, other):
     metric = make()
     metric(*whole)
     metric(*other)
-    torch.testing.assert_close(metric.compute(), value_of(make(), whole, other))
+    assert same(metric.compute(), value_of(make(), whole, other))
 
 
 def test_calling_it_gives_the_value_of_the_batch(make, whole, other):
     metric = make()
     metric.update(*whole)
-    torch.testing.assert_close(metric(*other), value_of(make(), other))
+    assert same(metric(*other), value_of(make(), other))
 
 
 def test_the_batch_is_left_as_it_was(make, whole):
     before = copy.deepcopy(whole)
     value_of(make(), whole)
-    assert all(torch.equal(whole[0][key], before[0][key]) for key in before[0])
-    assert all(torch.equal(whole[1][key], before[1][key]) for key in before[1])
+    torch.testing.assert_close(whole, before, rtol=0, atol=0)
 
 
 def test_predictions_that_need_gradients_are_counted(make, whole):
     batch, preds = whole
-    tracked = {"logits": preds["logits"].clone().requires_grad_()}
-    torch.testing.assert_close(value_of(make(), (batch, tracked)), value_of(make(), whole))
+    in_training = batch, {key: tracked(value) for key, value in preds.items()}
+    assert same(value_of(make(), in_training), value_of(make(), whole))
 
 
 def test_counting_goes_on_from_a_saved_state(make, whole, other):
@@ -117,7 +173,7 @@ def test_counting_goes_on_from_a_saved_state(make, whole, other):
     metric.update(*whole)
     state = through_a_file(MetricUpdater([metric]).state_dict())
     MetricUpdater([resumed]).load_state_dict(state)
-    torch.testing.assert_close(value_of(resumed, other), value_of(make(), whole, other))
+    assert same(value_of(resumed, other), value_of(make(), whole, other))
 
 
 def test_a_saved_state_can_be_evaluated_at_once(make, whole):
@@ -125,7 +181,7 @@ def test_a_saved_state_can_be_evaluated_at_once(make, whole):
     metric.update(*whole)
     state = through_a_file(MetricUpdater([metric]).state_dict())
     MetricUpdater([resumed]).load_state_dict(state)
-    torch.testing.assert_close(resumed.compute(), value_of(make(), whole))
+    assert same(resumed.compute(), value_of(make(), whole))
 
 
 def test_a_loaded_state_replaces_a_value_that_was_computed(make, whole, other):
@@ -133,7 +189,7 @@ def test_a_loaded_state_replaces_a_value_that_was_computed(make, whole, other):
     metric.update(*whole)
     value_of(used, other)
     MetricUpdater([used]).load_state_dict(through_a_file(MetricUpdater([metric]).state_dict()))
-    torch.testing.assert_close(used.compute(), value_of(make(), whole))
+    assert same(used.compute(), value_of(make(), whole))
 
 
 def test_counting_on_leaves_the_loaded_state_as_it_was(make, whole, other):
