@@ -1,3 +1,4 @@
+from .deeplabv3plus_head import DeepLabV3PlusHead as DeepLabV3PlusHead
 from .fcn_head import FcnHead as FcnHead
 from .linear_head import LinearHead as LinearHead
 from .region_proposal_network import RegionProposalNetwork as RegionProposalNetwork

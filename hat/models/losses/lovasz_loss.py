@@ -68,9 +68,9 @@ def _iou_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
     A pixel of the class leaves the intersection I and stays in the union U, so that I / U
     falls by 1 / U; another one joins U, and I / (U - 1) falls to I / U.
     """
-    found = truth.cumsum(dim=1)
+    found = truth.cumsum(dim=1, dtype=torch.int32)
     size = found[:, -1:]
-    others = (~truth).cumsum(dim=1)
+    others = (~truth).cumsum(dim=1, dtype=torch.int32)
     intersection = (size - found).to(dtype)
     union = (size + others).to(dtype)
     return torch.where(truth, 1 / union, intersection / (union * (union - 1)).clamp(min=1))

@@ -1,1 +1,5 @@
+from .aspp import ASPP as ASPP
+from .bifpn import BiFPN as BiFPN
 from .fpn import FPN as FPN
+from .pafpn import PAFPN as PAFPN
+from .unet_decoder import UNetDecoder as UNetDecoder
