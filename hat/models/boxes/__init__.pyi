@@ -1,7 +1,14 @@
+from .anchors import cell_anchors as cell_anchors
+from .anchors import grid_anchors as grid_anchors
+from .assigners import assign_fcos as assign_fcos
+from .assigners import boxes_in_boxes as boxes_in_boxes
+from .assigners import centerness as centerness
+from .assigners import points_in_boxes as points_in_boxes
 from .coders import boxes_to_distances as boxes_to_distances
 from .coders import decode_boxes as decode_boxes
 from .coders import distances_to_boxes as distances_to_boxes
 from .coders import encode_boxes as encode_boxes
+from .matchers import match_by_iou as match_by_iou
 from .nms import Detections as Detections
 from .nms import batched_nms as batched_nms
 from .nms import select_detections as select_detections
@@ -11,3 +18,4 @@ from .points import flatten_maps as flatten_maps
 from .points import grid_points as grid_points
 from .simota import Assignment as Assignment
 from .simota import assign_simota as assign_simota
+from .soft_nms import soft_nms as soft_nms

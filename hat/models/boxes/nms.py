@@ -1,7 +1,9 @@
 """Of many candidates, the detections: thresholds and non-maximum suppression."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 import torchvision
 from torch import Tensor
 
@@ -90,6 +92,7 @@ def select_detections(
     iou_threshold: float,
     max_detections: int,
     class_agnostic: bool = False,
+    level_sizes: Sequence[int] | None = None,
 ) -> Detections:
     """The detections of one picture: threshold, best candidates, NMS, at most so many.
 
@@ -101,6 +104,8 @@ def select_detections(
         iou_threshold: See `batched_nms`.
         max_detections: How many to keep.
         class_agnostic: See `batched_nms`.
+        level_sizes: How many of the P rows each level of a pyramid has; `num_candidates`
+            is then for each level, so that one level cannot crowd out the others.
 
     Returns:
         Best first.
@@ -114,9 +119,15 @@ def select_detections(
         >>> found.classes, found.scores
         (tensor([1]), tensor([0.9000]))
     """
-    best, rows, classes = top_candidates(
-        scores, score_threshold=score_threshold, num_candidates=num_candidates
-    )
+    found = []
+    start = 0
+    for level in scores.split([len(scores)] if level_sizes is None else list(level_sizes)):
+        best, rows, classes = top_candidates(
+            level, score_threshold=score_threshold, num_candidates=num_candidates
+        )
+        found.append((best, rows + start, classes))
+        start += len(level)
+    best, rows, classes = (torch.cat(parts) for parts in zip(*found, strict=True))
     kept = batched_nms(boxes[rows], best, classes, iou_threshold, class_agnostic=class_agnostic)
     kept = kept[:max_detections]
     return Detections(boxes[rows[kept]], classes[kept], best[kept], rows[kept])
