@@ -27,8 +27,10 @@ from .boxes.simota import assign_simota as assign_simota
 from .boxes.soft_nms import soft_nms as soft_nms
 from .heads.deeplabv3plus_head import DeepLabV3PlusHead as DeepLabV3PlusHead
 from .heads.fcn_head import FcnHead as FcnHead
+from .heads.fcos_head import FcosHead as FcosHead
 from .heads.linear_head import LinearHead as LinearHead
 from .heads.region_proposal_network import RegionProposalNetwork as RegionProposalNetwork
+from .heads.retinanet_head import RetinaNetHead as RetinaNetHead
 from .heads.roi_heads import RoIHeads as RoIHeads
 from .heads.yolox_head import YoloxHead as YoloxHead
 from .losses.box_losses import CIoULoss as CIoULoss
@@ -56,6 +58,8 @@ from .structures.encoder_decoder import EncoderDecoder as EncoderDecoder
 from .structures.one_stage_detector import OneStageDetector as OneStageDetector
 from .structures.segmentor import Segmentor as Segmentor
 from .structures.two_stage_detector import TwoStageDetector as TwoStageDetector
+from .task_modules.fcos_task import FcosTask as FcosTask
+from .task_modules.retinanet_task import RetinaNetTask as RetinaNetTask
 from .task_modules.yolox_task import YoloxTask as YoloxTask
 from .task_modules.segmentation_task import SegmentationTask as SegmentationTask
 from .truth import Objects as Objects

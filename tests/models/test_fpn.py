@@ -69,5 +69,5 @@ def test_the_last_feature_makes_the_extra_levels_where_channels_are_as_many():
 
 
 def test_another_kind_of_extra_levels_is_refused():
-    with pytest.raises(ValueError, match="extra of FPN must be 'none', 'pool', .* got 'p6'"):
+    with pytest.raises(ValueError, match=r"extra of FPN must be 'none', 'pool', .* got 'p6'"):
         FPN([8], 8, extra="p6")

@@ -1,6 +1,7 @@
-"""Which of a backbone's features a neck works on."""
+"""Which of a backbone's features a neck works on, and how sizes are matched."""
 
 from torch import Tensor
+from torch.nn import functional
 
 
 def last_levels(
@@ -27,3 +28,13 @@ def last_levels(
             f"{channels} channels; in_channels must be those of the backbone's last features"
         )
     return used
+
+
+def resized_like(level: Tensor, other: Tensor) -> Tensor:
+    """A level with the height and width of another one, by the nearest pixel.
+
+    Of an odd size the coarser level has half, rounded up or down as the backbone does it;
+    doubling would not meet the finer one.
+    """
+    size = other.shape[-2:]
+    return level if level.shape[-2:] == size else functional.interpolate(level, size=size)
