@@ -74,32 +74,37 @@ class ConfusionCounts(torchmetrics.Metric):
     The counts are int64, so they are exact, and are summed over processes.
 
     Args:
-        name: What the score is called, after `train/` or `val/`.
         num_classes: Number of classes.
-        classes: Their names, for a score of each class.
-        ignore_index: What the truth holds where nothing is counted.
-        pred_key: Predicted classes, or float scores (N, num_classes, ...) of which the best counts.
-        target_key: True classes, or mixed labels: float (N, num_classes, ...), by their largest.
+        ignore_index: What the truth holds where nothing is counted; at least `num_classes`.
+        classes: Names of the classes; then each has a score too.
+        name: What the first score is called, after `train/` or `val/`.
+        pred_key: Key of the predicted classes, or of float scores (N, num_classes, ...), of
+            which the best counts.
+        target_key: Key of the true classes, or of mixed labels: float (N, num_classes, ...),
+            of which the largest counts.
 
     Raises:
-        ValueError: If `classes` are not one for each class, or `ignore_index` is a class.
+        ValueError: If `classes` are not one for each class, or `ignore_index` is a class. On
+            update, if a value is no class, or the shapes differ.
     """
 
     higher_is_better: Any = True
     full_state_update = False
+    #: The name of the score if none is given.
+    default_name = ""
     #: Scores of single classes are called `<this>_<class>`.
     class_score = ""
     counts: Tensor
 
     def __init__(
         self,
-        *,
-        name: str,
         num_classes: int,
-        classes: Sequence[str] | None,
-        ignore_index: int | None,
-        pred_key: str,
-        target_key: str,
+        ignore_index: int | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        name: str | None = None,
+        pred_key: str = "logits",
+        target_key: str = "label",
     ) -> None:
         super().__init__()
         if classes is not None and len(classes) != num_classes:
@@ -109,10 +114,10 @@ class ConfusionCounts(torchmetrics.Metric):
                 f"ignore_index is {ignore_index}, a class or negative: with {num_classes} classes "
                 f"it must be {num_classes} or above"
             )
-        self.name = name
+        self.name = name or self.default_name
         self.num_classes = num_classes
-        self.classes = None if classes is None else list(classes)
         self.ignore_index = ignore_index
+        self.classes = [] if classes is None else list(classes)
         self.pred_key = pred_key
         self.target_key = target_key
         counts = torch.zeros((num_classes, num_classes), dtype=torch.int64)
@@ -120,9 +125,15 @@ class ConfusionCounts(torchmetrics.Metric):
 
     @property
     def score_names(self) -> list[str]:
-        """The scores that `compute` gives: the mean, then those of the classes."""
+        """The scores that `compute` gives: of all classes, then of each that has a name."""
         task = self.name[: self.name.rfind("/") + 1]
-        return [self.name, *(f"{task}{self.class_score}_{each}" for each in self.classes or ())]
+        return [
+            *self._overall_names(task),
+            *(f"{task}{self.class_score}_{c}" for c in self.classes),
+        ]
+
+    def _overall_names(self, task: str) -> list[str]:
+        return [self.name]
 
     def update(self, batch: Batch, preds: dict[str, Any]) -> None:
         """Count a batch."""
@@ -133,11 +144,10 @@ class ConfusionCounts(torchmetrics.Metric):
             ignore_index=self.ignore_index,
         )
 
-    def _scores(self, mean: Tensor, of_classes: Tensor) -> Any:
-        """One value, or all by name if classes have names."""
-        if self.classes is None:
-            return mean
-        return dict(zip(self.score_names, [mean, *of_classes], strict=True))
+    def _scores(self, overall: Sequence[Tensor], of_classes: Tensor) -> Any:
+        """One score as it is, several by their names."""
+        values = [*overall, *(of_classes if self.classes else ())]
+        return values[0] if len(values) == 1 else dict(zip(self.score_names, values, strict=True))
 
 
 def _classes_of(values: Tensor) -> Tensor:

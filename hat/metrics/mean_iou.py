@@ -65,10 +65,10 @@ class MeanIoU(ConfusionCounts):
         name: str = "mIoU",
     ) -> None:
         super().__init__(
-            name=name,
-            num_classes=num_classes,
+            num_classes,
+            ignore_index,
             classes=classes,
-            ignore_index=ignore_index,
+            name=name,
             pred_key="seg",
             target_key="gt_seg",
         )
@@ -76,4 +76,4 @@ class MeanIoU(ConfusionCounts):
     def compute(self) -> Any:
         """Mean IoU in 0..1, float64 scalar; with `classes` a dict of it and of `IoU_<class>`."""
         of_classes = iou_of_classes(self.counts)
-        return self._scores(of_classes.nanmean(), of_classes)
+        return self._scores([of_classes.nanmean()], of_classes)

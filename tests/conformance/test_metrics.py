@@ -13,7 +13,16 @@ import hat.metrics
 from hat.callbacks import MetricUpdater
 from hat.engine.progress import Progress
 from hat.engine.scores import Scores
-from hat.metrics import Accuracy, MeanIoU, TorchMetric
+from hat.metrics import (
+    F1,
+    Accuracy,
+    ConfusionMatrix,
+    MeanIoU,
+    PixelAccuracy,
+    Precision,
+    Recall,
+    TorchMetric,
+)
 
 CLASSES = ["car", "bus", "cat", "dog"]
 
@@ -21,8 +30,17 @@ CLASSES = ["car", "bus", "cat", "dog"]
 #: word of a key is the exported name.
 MAKERS = {
     "Accuracy": (lambda: Accuracy(top_k=2), classified),
+    "ConfusionMatrix": (lambda: ConfusionMatrix(4), classified),
+    "ConfusionMatrix of pixels": (
+        lambda: ConfusionMatrix(4, ignore_index=255, pred_key="seg", target_key="gt_seg"),
+        segmented,
+    ),
+    "F1": (lambda: F1(4), classified),
     "MeanIoU": (lambda: MeanIoU(4), segmented),
     "MeanIoU of classes": (lambda: MeanIoU(4, classes=CLASSES), segmented),
+    "PixelAccuracy": (lambda: PixelAccuracy(4, classes=CLASSES), segmented),
+    "Precision": (lambda: Precision(4, classes=CLASSES), classified),
+    "Recall": (lambda: Recall(4), classified),
     "TorchMetric": (
         lambda: TorchMetric(MulticlassF1Score(num_classes=4), name="f1"),
         classified,

@@ -1,0 +1,32 @@
+"""Where a metric draws."""
+
+from typing import Any
+
+
+def axes_or_new(ax: Any = None, size_inches: tuple[float, float] = (6.4, 4.8)) -> tuple[Any, Any]:
+    """Give the figure and the axes to draw in.
+
+    Args:
+        ax: Axes of matplotlib; None makes a figure, which is not kept by `pyplot`, so that
+            one for each epoch takes no memory.
+        size_inches: Width and height of a new figure.
+
+    Returns:
+        Figure and axes of matplotlib.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure, axes = axes_or_new()
+        >>> axes.get_figure() is figure
+        True
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("a plot needs matplotlib: pip install 'hat-framework[plot]'") from error
+    if ax is not None:
+        return ax.get_figure(), ax
+    figure = Figure(figsize=size_inches, layout="constrained")
+    return figure, figure.subplots()
