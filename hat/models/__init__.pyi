@@ -1,9 +1,12 @@
 from .backbones.conv_net import ConvNet as ConvNet
+from .backbones.mix_vargenet import MixVarGENet as MixVarGENet
 from .backbones.resnet import ResNet18 as ResNet18
 from .backbones.resnet import ResNet34 as ResNet34
 from .backbones.resnet import ResNet50 as ResNet50
 from .backbones.resnet import ResNet101 as ResNet101
 from .backbones.timm_backbone import TimmBackbone as TimmBackbone
+from .backbones.vargnet import TinyVarGNetV2 as TinyVarGNetV2
+from .backbones.vargnet import VarGNetV2 as VarGNetV2
 from .boxes.anchors import cell_anchors as cell_anchors
 from .boxes.anchors import grid_anchors as grid_anchors
 from .boxes.assigners import assign_fcos as assign_fcos

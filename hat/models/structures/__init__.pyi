@@ -2,3 +2,4 @@ from .classifier import Classifier as Classifier
 from .encoder_decoder import EncoderDecoder as EncoderDecoder
 from .one_stage_detector import OneStageDetector as OneStageDetector
 from .segmentor import Segmentor as Segmentor
+from .two_stage_detector import TwoStageDetector as TwoStageDetector
