@@ -1,6 +1,7 @@
 """Weights from a local file into a module: safe formats, nothing left out in silence."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,30 @@ from torch import Tensor, nn
 
 from hat.registry import did_you_mean
 
+
+def _halved(match: re.Match[str]) -> str:
+    # Convolutions and ReLUs in turn became blocks of both.
+    return f"{match[1]}.{int(match[2]) // 2}.0.{match[3]}"
+
+
+def _from_zero(match: re.Match[str]) -> str:
+    # Convolutions that were counted from 1 became blocks of one and a ReLU.
+    return f"{match[1]}.{int(match[2]) - 1}.0.{match[3]}"
+
+
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+#: How published files name what HAT names otherwise: a pattern, and what to put in its place.
+_RENAMINGS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    # Detectors of torchvision.
+    (r"^backbone\.body\.", "backbone."),
+    (r"^backbone\.fpn\.", "neck."),
+    # Those from before torchvision 0.14, whose convolutions had no norm beside them.
+    (r"\b((?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2"),
+    (r"\b((?:classification|regression)_head\.conv)\.(\d+)\.(weight|bias)$", _halved),
+    (r"^(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2"),
+    (r"^(roi_heads\.mask_head)\.mask_fcn(\d+)\.(weight|bias)$", _from_zero),
+)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -55,6 +79,9 @@ def load_weights(
 ) -> None:
     """Copy the weights of a file into a module, all of them or none.
 
+    Names of torchvision's published detectors (`backbone.body.*`, `backbone.fpn.*`) are taken
+    for those of HAT's structures (`backbone.*`, `neck.*`).
+
     Args:
         module: Changed in place.
         path: See `read_weights`.
@@ -75,6 +102,7 @@ def load_weights(
         some = ", ".join(list(everything)[:3])
         raise ValueError(f"{path}: no name starts with '{prefix}' ({some}, ...)")
     own = module.state_dict()
+    weights = _renamed(weights, own)
     weights = {n: w for n, w in weights.items() if not _matches(n, ignore)}
     # Files from before PyTorch 0.4.1, many of torchvision's, do not count batches.
     optional = (*ignore, "*num_batches_tracked")
@@ -106,6 +134,19 @@ def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
     ):
         raise ValueError(f"{path}: expected named tensors, got {type(content).__name__}")
     return dict(content)
+
+
+def _renamed(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with published names changed to those of the module, where it has them."""
+    renamed = {}
+    for name, value in weights.items():
+        changed = name
+        for pattern, replacement in _RENAMINGS:
+            if changed not in own:
+                changed = re.sub(pattern, replacement, changed)
+        is_free = changed in own and changed not in weights
+        renamed[changed if is_free else name] = value
+    return renamed
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

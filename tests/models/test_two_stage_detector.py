@@ -119,7 +119,7 @@ def padded_preds():
     batch = make_batch([[], []])
     batch["img_shape"] = [(32, 48), (20, 30)]
     with torch.no_grad():
-        model = make_model(with_masks=True, score_threshold=0.0, max_detections=300)
+        model = make_model(with_masks=True, score_threshold=0.0, max_detections=1000)
         return model.eval()(batch).preds
 
 

@@ -1,5 +1,8 @@
 """With torchvision's weights, TwoStageDetector computes what torchvision's detectors compute."""
 
+import copy
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +14,14 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from hat.models import FPN, RegionProposalNetwork, ResNet18, RoIHeads, TwoStageDetector
+from hat.models import (
+    FPN,
+    RegionProposalNetwork,
+    ResNet18,
+    RoIHeads,
+    TwoStageDetector,
+    load_weights,
+)
 
 NUM_CLASSES = 3
 SIZE = (64, 128)
@@ -188,3 +198,30 @@ def test_masks_are_the_same():
     assert [masks.tolist() for masks in preds["masks"]] == [
         (each["masks"][:, 0] > 0.5).tolist() for each in expected
     ]
+
+
+def published_in_2019(weights):
+    """The names of weights as in `fasterrcnn_resnet50_fpn_coco` and `maskrcnn_...`."""
+    old = {}
+    for name, weight in weights.items():
+        name = name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")
+        name = re.sub(r"(inner|layer)_blocks\.(\d)\.0\.", r"\1_blocks.\2.", name)
+        old[re.sub(r"mask_head\.(\d)\.0\.", number_from_one, name)] = weight
+    return {name: weight for name, weight in old.items() if "num_batches_tracked" not in name}
+
+
+def number_from_one(match):
+    return f"mask_head.mask_fcn{int(match[1]) + 1}."
+
+
+@pytest.mark.parametrize("published", [dict, published_in_2019], ids=["new", "old"])
+def test_a_file_of_theirs_is_loaded(pair, published, tmp_path):
+    theirs, ours = pair
+    path = tmp_path / "theirs.pth"
+    torch.save(published(theirs.state_dict()), path)
+    loaded = copy.deepcopy(ours)
+    for parameter in loaded.parameters():
+        torch.nn.init.zeros_(parameter)
+    load_weights(loaded, path)
+    expected = {our_name(name): parameter for name, parameter in theirs.named_parameters()}
+    torch.testing.assert_close(dict(loaded.named_parameters()), expected, rtol=0, atol=0)

@@ -79,7 +79,7 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         self.in_channels = in_channels
         self.strides = tuple(strides)
 
-    def forward(self, features: Sequence[Tensor]) -> dict[str, tuple[Tensor, ...]]:  # type: ignore[override]
+    def forward(self, features: Sequence[Tensor]) -> dict[str, tuple[Tensor, ...]]:
         """Raw outputs of each level.
 
         Returns:

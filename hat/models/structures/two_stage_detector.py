@@ -102,7 +102,7 @@ class TwoStageDetector(nn.Module):
         preds = {} if self.training else _preds(found, sizes, padded_size)
         return ModelOutput({**rpn_losses, **roi_losses}, preds)
 
-    def compile(self, **options: Any) -> None:  # type: ignore[override]
+    def compile(self, **options: Any) -> None:
         """Compile the network with `torch.compile`; what follows runs as it is."""
         compile_parts(self.backbone, self.neck, self.rpn, **options)
 
