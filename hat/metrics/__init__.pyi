@@ -1,7 +1,9 @@
 from .accuracy import Accuracy as Accuracy
 from .coco_ap import CocoAP as CocoAP
 from .confusion_matrix import ConfusionMatrix as ConfusionMatrix
+from .depth_errors import DepthErrors as DepthErrors
 from .mean_iou import MeanIoU as MeanIoU
+from .pck import PCK as PCK
 from .pixel_accuracy import PixelAccuracy as PixelAccuracy
 from .precision_recall import F1 as F1
 from .precision_recall import Precision as Precision

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from metric_batches import classified, segmented
+from metric_batches import classified, detected, segmented, with_depth, with_keypoints
 from torchmetrics.classification import MulticlassAUROC, MulticlassF1Score
 
 import hat.metrics
@@ -15,8 +15,11 @@ from hat.engine.progress import Progress
 from hat.engine.scores import Scores
 from hat.metrics import (
     F1,
+    PCK,
     Accuracy,
+    CocoAP,
     ConfusionMatrix,
+    DepthErrors,
     MeanIoU,
     PixelAccuracy,
     Precision,
@@ -30,14 +33,21 @@ CLASSES = ["car", "bus", "cat", "dog"]
 #: word of a key is the exported name.
 MAKERS = {
     "Accuracy": (lambda: Accuracy(top_k=2), classified),
+    "CocoAP": (lambda: CocoAP(classes=CLASSES), detected),
     "ConfusionMatrix": (lambda: ConfusionMatrix(4), classified),
     "ConfusionMatrix of pixels": (
         lambda: ConfusionMatrix(4, ignore_index=255, pred_key="seg", target_key="gt_seg"),
         segmented,
     ),
+    "DepthErrors": (lambda: DepthErrors(max_depth=60), with_depth),
     "F1": (lambda: F1(4), classified),
     "MeanIoU": (lambda: MeanIoU(4), segmented),
     "MeanIoU of classes": (lambda: MeanIoU(4, classes=CLASSES), segmented),
+    "PCK": (lambda: PCK(3), with_keypoints),
+    "PCK of keypoints": (
+        lambda: PCK(3, reference=(0, 1), names=["nose", "left ear", "right ear"]),
+        with_keypoints,
+    ),
     "PixelAccuracy": (lambda: PixelAccuracy(4, classes=CLASSES), segmented),
     "Precision": (lambda: Precision(4, classes=CLASSES), classified),
     "Recall": (lambda: Recall(4), classified),
@@ -217,4 +227,4 @@ def test_counting_on_leaves_the_loaded_state_as_it_was(make, whole, other):
     MetricUpdater([first]).load_state_dict(state)
     value_of(first, other)
     MetricUpdater([second]).load_state_dict(state)
-    torch.testing.assert_close(second.compute(), value_of(make(), whole))
+    assert same(second.compute(), value_of(make(), whole))
