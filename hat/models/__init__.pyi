@@ -1,4 +1,5 @@
 from .backbones.conv_net import ConvNet as ConvNet
+from .backbones.ddrnet import DDRNet as DDRNet
 from .backbones.mix_vargenet import MixVarGENet as MixVarGENet
 from .backbones.resnet import ResNet18 as ResNet18
 from .backbones.resnet import ResNet34 as ResNet34

@@ -67,6 +67,37 @@ def test_strides_are_as_documented(stem, sizes, pictures):
     assert [feature.shape[-1] for feature in ResNet18(stem=stem)(pictures)] == sizes
 
 
+@pytest.mark.parametrize(
+    ("output_stride", "sizes"), [(32, [16, 8, 4, 2]), (16, [16, 8, 4, 4]), (8, [16, 8, 8, 8])]
+)
+def test_the_last_stages_keep_their_size_to_hold_the_output_stride(output_stride, sizes):
+    with torch.device("meta"):
+        features = ResNet50(output_stride=output_stride)(torch.zeros(2, 3, 64, 64))
+    assert [feature.shape[-1] for feature in features] == sizes
+
+
+def test_a_dilated_network_is_that_of_the_segmentation_models_of_torchvision(pictures):
+    theirs = torchvision.models.segmentation.fcn_resnet50(weights=None, weights_backbone=None)
+    ours = ResNet50(output_stride=8).eval()
+    ours.load_state_dict(theirs.backbone.state_dict())
+    torch.testing.assert_close(ours(pictures)[-1], theirs.eval().backbone(pictures)["out"])
+
+
+def test_weights_are_the_same_with_any_output_stride():
+    with torch.device("meta"):
+        assert shapes(ResNet50(output_stride=8)) == shapes(ResNet50())
+
+
+def test_a_network_of_basic_blocks_is_not_dilated():
+    with pytest.raises(ValueError, match=r"ResNet18 .* must be 32, got 16: take ResNet50"):
+        ResNet18(output_stride=16)
+
+
+def test_another_output_stride_is_refused():
+    with pytest.raises(ValueError, match="output_stride must be 8, 16 or 32, got 4"):
+        ResNet50(output_stride=4)
+
+
 @pytest.mark.parametrize("stem", ["imagenet", "small"])
 def test_the_first_convolution_starts_as_all_others_do(stem):
     torch.manual_seed(0)

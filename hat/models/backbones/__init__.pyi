@@ -1,6 +1,10 @@
 from .conv_net import ConvNet as ConvNet
+from .ddrnet import DDRNet as DDRNet
+from .mix_vargenet import MixVarGENet as MixVarGENet
 from .resnet import ResNet18 as ResNet18
 from .resnet import ResNet34 as ResNet34
 from .resnet import ResNet50 as ResNet50
 from .resnet import ResNet101 as ResNet101
 from .timm_backbone import TimmBackbone as TimmBackbone
+from .vargnet import TinyVarGNetV2 as TinyVarGNetV2
+from .vargnet import VarGNetV2 as VarGNetV2

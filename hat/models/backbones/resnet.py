@@ -16,26 +16,37 @@ class ResNet(resnet.ResNet):
             `small` with a 3x3 convolution of stride 1, as usual for pictures of 28 to
             64 pixels.
         weights: A local file of torchvision's, timm's or HAT's ResNet of this depth.
+        output_stride: Of the last feature, with the `imagenet` stem (a quarter of it with
+            `small`). With 16 the last stage keeps its size and dilates its convolutions
+            instead, with 8 the last two do, as segmentation needs it; the weights are the
+            same. 18 and 34 layers have 32 only.
 
     Attributes:
         out_channels: Channels of each feature map that `forward` returns.
 
     Raises:
-        ValueError: If the weights do not fit; see `hat.models.load_weights`.
+        ValueError: If the weights do not fit (see `hat.models.load_weights`), or the stride
+            is not one of those named.
 
     Reference:
         He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1; the
         stride is in the 3x3 convolution, as torchvision has it. The small stem is that
-        of section 4.2 (CIFAR-10).
+        of section 4.2 (CIFAR-10). Dilation: Chen et al., Rethinking Atrous Convolution for
+        Semantic Image Segmentation, 2017, section 3.1.
     """
 
     block: ClassVar[type[resnet.BasicBlock | resnet.Bottleneck]]
     depths: ClassVar[tuple[int, int, int, int]]
 
     def __init__(
-        self, stem: Literal["imagenet", "small"] = "imagenet", weights: str | None = None
+        self,
+        stem: Literal["imagenet", "small"] = "imagenet",
+        weights: str | None = None,
+        *,
+        output_stride: Literal[8, 16, 32] = 32,
     ) -> None:
-        super().__init__(self.block, list(self.depths))
+        dilated = self._dilated_stages(output_stride)
+        super().__init__(self.block, list(self.depths), replace_stride_with_dilation=dilated)
         self.fc = nn.Identity()
         if stem == "small":
             self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
@@ -47,8 +58,22 @@ class ResNet(resnet.ResNet):
         if weights is not None:
             load_weights(self, weights, ignore=["fc.*"])
 
+    def _dilated_stages(self, output_stride: int) -> list[bool]:
+        """Of the last three stages, which keep their size."""
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}")
+        if output_stride != 32 and self.block is resnet.BasicBlock:
+            raise ValueError(
+                f"{type(self).__name__} has no dilated form, its output_stride must be 32, got "
+                f"{output_stride}: take ResNet50 or ResNet101"
+            )
+        return [False, output_stride < 16, output_stride < 32]
+
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of the four stages, finest first; strides 4, 8, 16, 32 (small: 1 to 8)."""
+        """Feature maps of the four stages, finest first.
+
+        Strides are 4, 8, 16, 32, none of them over `output_stride`; a quarter with `small`.
+        """
         feature = self.maxpool(self.relu(self.bn1(self.conv1(img))))
         features = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
