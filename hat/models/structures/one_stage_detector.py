@@ -27,7 +27,7 @@ class OneStageDetector(nn.Module):
 
     Example:
         >>> model = OneStageDetector(
-        ...     ConvNet([8, 8, 8]), FcosHead(8, 3), FcosTask(3, strides=[4]), FPN([8], 8)
+        ...     ConvNet([8, 8, 8]), FcosHead(8, 3), FcosTask(3, strides=[8]), FPN([8], 8)
         ... ).eval()
         >>> len(model({"img": torch.zeros(2, 3, 64, 64)}).preds["bboxes"])
         2

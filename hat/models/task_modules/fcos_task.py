@@ -15,7 +15,7 @@ from hat.models.boxes.nms import select_detections
 from hat.models.boxes.points import check_levels, flatten_maps, grid_points
 from hat.models.losses.box_losses import GIoULoss
 from hat.models.losses.sigmoid_focal_loss import SigmoidFocalLoss
-from hat.models.task_modules.sums import loss_values, num_positives
+from hat.models.task_modules.sums import check_classes, loss_values, num_positives
 from hat.models.truth import Objects, image_sizes, objects_of
 
 Outputs = dict[str, tuple[Tensor, ...]]
@@ -116,8 +116,10 @@ class FcosTask(nn.Module):
         if "gt_bboxes" not in batch:
             return {}
         levels = self._points(outputs, batch)
-        truths = [self._truth(levels, objects) for objects in objects_of(batch)]
-        classes, boxes, counts = (torch.stack(parts) for parts in zip(*truths, strict=True))
+        truths = objects_of(batch)
+        check_classes(truths, self.num_classes)
+        targets = [self._targets(levels, objects) for objects in truths]
+        classes, boxes, counts = (torch.stack(parts) for parts in zip(*targets, strict=True))
         positive = classes >= 0  # (N, P)
         num = num_positives(positive.sum(), training=self.training)
 
@@ -182,20 +184,20 @@ class FcosTask(nn.Module):
         parts = zip(levels, self.strides, strict=True)
         return torch.cat([level.new_full((len(level), 1), stride) for level, stride in parts])
 
-    def _truth(self, levels: Sequence[Tensor], objects: Objects) -> "_Truth":
+    def _targets(self, levels: Sequence[Tensor], objects: Objects) -> "_Targets":
         assigned = assign_fcos(
             levels, self.strides, objects.boxes, limits=self.limits, radius=self.radius
         )
         positive = assigned >= 0
         counts = positive | ~points_in_boxes(torch.cat(list(levels)), objects.ignored)
         if not len(objects.boxes):
-            return _Truth(assigned, objects.boxes.new_zeros((len(assigned), 4)), counts)
+            return _Targets(assigned, objects.boxes.new_zeros((len(assigned), 4)), counts)
         rows = assigned.clamp(min=0)
         classes = objects.classes[rows].masked_fill(~positive, -1)
-        return _Truth(classes, objects.boxes[rows], counts)
+        return _Targets(classes, objects.boxes[rows], counts)
 
 
-class _Truth(NamedTuple):
+class _Targets(NamedTuple):
     """What P places of a picture should say.
 
     `classes` is int64 (P,), -1 for background; `boxes` (P, 4) are of no meaning there;

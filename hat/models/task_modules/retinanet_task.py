@@ -15,7 +15,7 @@ from hat.models.boxes.matchers import BETWEEN, match_by_iou
 from hat.models.boxes.nms import select_detections
 from hat.models.boxes.points import check_levels, flatten_maps
 from hat.models.losses.sigmoid_focal_loss import SigmoidFocalLoss
-from hat.models.task_modules.sums import loss_values
+from hat.models.task_modules.sums import check_classes, loss_values
 from hat.models.truth import Objects, image_sizes, objects_of
 
 Outputs = dict[str, tuple[Tensor, ...]]
@@ -136,6 +136,7 @@ class RetinaNetTask(nn.Module):
         deltas = flatten_maps(outputs["bbox"], 4)
         one_hot = torch.zeros_like(logits)
         truths = objects_of(batch)
+        check_classes(truths, self.num_classes)
         matches = [self._match(anchors, objects) for objects in truths]
         bbox = []
         for index, (objects, matched) in enumerate(zip(truths, matches, strict=True)):

@@ -1,7 +1,11 @@
-"""Sums of losses over places and boxes, and what they are divided by."""
+"""What losses over places and boxes have in common: checks, and what sums are divided by."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, distributed, nn
+
+from hat.models.truth import Objects
 
 
 def loss_values(loss: nn.Module, preds: Tensor, targets: Tensor, *, name: str) -> Tensor:
@@ -43,9 +47,22 @@ def num_positives(count: Tensor, *, training: bool) -> Tensor:
     Returns:
         float32 scalar, at least 1 (a share of it, where only the sum over processes is).
     """
-    total = count.float()
-    world = 1
-    if training and distributed.is_available() and distributed.is_initialized():
-        world = distributed.get_world_size()
-        distributed.all_reduce(total)
-    return total.clamp(min=1) / torch.tensor(world, device=total.device)
+    if not (training and distributed.is_available() and distributed.is_initialized()):
+        return count.float().clamp(min=1)
+    total = count.to(torch.float32, copy=True)
+    distributed.all_reduce(total)
+    return total.clamp(min=1) / distributed.get_world_size()
+
+
+def check_classes(truths: Sequence[Objects], num_classes: int) -> None:
+    """Refuse objects of classes that the task does not have.
+
+    Raises:
+        ValueError: If a class is not from 0 to below `num_classes`.
+    """
+    classes = torch.cat([objects.classes for objects in truths])
+    if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
+        raise ValueError(
+            f"gt_classes go from {int(classes.min())} to {int(classes.max())}, but "
+            f"num_classes={num_classes}: classes start at 0 and end below it"
+        )
