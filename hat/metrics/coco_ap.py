@@ -11,6 +11,7 @@ from torch import Tensor
 from hat.data.sample import Batch
 from hat.metrics.coco_evaluation import COCO_SCORES, CocoEvaluation, Kind, evaluate_coco
 from hat.metrics.coco_masks import box_masks, encode_masks, mask_areas, split_masks
+from hat.metrics.curves import draw_precision_recall
 from hat.metrics.detections import Columns, DetectionMetric, check_classes
 
 
@@ -121,6 +122,38 @@ class CocoAP(DetectionMetric):
             self.prefix + name: torch.tensor(value, dtype=torch.float64)
             for name, value in scores.items()
         }
+
+    def plot(self, ax: Any = None) -> tuple[Any, Any]:
+        """Draw precision over recall, the mean of all classes, at IoU 0.50, 0.75 and all.
+
+        Args:
+            ax: Axes of matplotlib to draw in; None makes a figure.
+
+        Returns:
+            Figure and axes.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        scores = self.compute()
+        assert self.evaluation is not None
+        precision = self.evaluation.precision[..., 0, 2]  # thresholds, recalls, classes
+        precision = np.where(precision > -1, precision, np.nan)
+        curves = {
+            "IoU 0.50": (precision[0], "AP50"),
+            "IoU 0.75": (precision[5], "AP75"),
+            "IoU 0.50 to 0.95": (precision.mean(axis=0), "AP"),
+        }
+        return draw_precision_recall(
+            {
+                f"{label}: {name} {float(scores[self.prefix + name]):.3f}": (
+                    np.linspace(0, 1, 101),
+                    values.mean(axis=1) if values.shape[1] else np.full(101, np.nan),
+                )
+                for label, (values, name) in curves.items()
+            },
+            ax,
+        )
 
     def evaluate(self) -> CocoEvaluation:
         """The counts of all pictures of this process, before they are averaged."""
