@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hat.data.sample import Batch
+from hat.models.losses.cross_entropy_loss import CrossEntropyLoss
 
 
 class SegmentationTask(nn.Module):
@@ -62,7 +63,7 @@ class SegmentationTask(nn.Module):
             raise ValueError("SegmentationTask needs at least one loss, got losses={}")
         self.num_classes = num_classes
         self.aux_weight = aux_weight
-        self.terms = nn.ModuleDict(losses or {"ce": _CrossEntropy(ignore_index)})
+        self.terms = nn.ModuleDict(losses or {"ce": CrossEntropyLoss(ignore_index=ignore_index)})
 
     def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """Named scalars, weighted; none where the batch has no `gt_seg`.
@@ -104,18 +105,6 @@ class SegmentationTask(nn.Module):
                 f"{tuple(scores.shape)}: give head and task the same num_classes"
             )
         return scores
-
-
-class _CrossEntropy(nn.Module):
-    """Mean over the labelled pixels; 0 with a gradient where there are none."""
-
-    def __init__(self, ignore_index: int) -> None:
-        super().__init__()
-        self.ignore_index = ignore_index
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        total = F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="sum")
-        return total / (labels != self.ignore_index).sum().clamp(min=1)
 
 
 def _resized(scores: Tensor, size: torch.Size) -> Tensor:
