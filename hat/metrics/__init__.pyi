@@ -1,4 +1,5 @@
 from .accuracy import Accuracy as Accuracy
+from .boundary_f import BoundaryF as BoundaryF
 from .coco_ap import CocoAP as CocoAP
 from .confusion_matrix import ConfusionMatrix as ConfusionMatrix
 from .depth_errors import DepthErrors as DepthErrors
@@ -9,3 +10,4 @@ from .precision_recall import F1 as F1
 from .precision_recall import Precision as Precision
 from .precision_recall import Recall as Recall
 from .torch_metric import TorchMetric as TorchMetric
+from .voc_ap import VocAP as VocAP

@@ -8,6 +8,7 @@ import torchmetrics
 from torch import Tensor
 
 from hat.data.sample import Batch
+from hat.metrics.score_names import names_in_task
 
 
 def confusion_matrix(
@@ -38,33 +39,39 @@ def confusion_matrix(
             f"labels and predicted classes need one shape, got {tuple(labels.shape)} and "
             f"{tuple(preds.shape)}"
         )
-    if labels.numel() == 0:
-        return torch.zeros((num_classes, num_classes), dtype=torch.int64, device=labels.device)
     # The row of `ignore_index` is counted and dropped: six times faster than to drop its
     # pixels first, which copies both tensors.
     num_rows = num_classes if ignore_index is None else max(num_classes, ignore_index + 1)
-    _refuse_outside("predicted classes", preds, num_classes, num_classes)
-    _refuse_outside("labels", labels, num_rows, num_classes)
+    check_classes("predicted classes", preds, num_classes)
+    check_classes("labels", labels, num_classes, ignore_index)
     pairs = labels.long() * num_classes + preds
     counts = torch.bincount(pairs.flatten(), minlength=num_rows * num_classes)
     counts = counts.view(num_rows, num_classes)
-    if num_rows > num_classes + 1 and counts[num_classes : num_rows - 1].any():
-        strange = counts[:-1].sum(dim=1).nonzero().flatten().tolist()
-        raise ValueError(_not_classes("labels", strange[-1], num_classes, ignore_index))
+    between = counts[num_classes:-1].sum(dim=1).nonzero()
+    if len(between):  # labels from num_classes to ignore_index, which are neither
+        raise ValueError(_no_class("labels", num_classes + int(between[-1]), num_classes))
     return counts[:num_classes]
 
 
-def _refuse_outside(what: str, values: Tensor, limit: int, num_classes: int) -> None:
+def check_classes(
+    what: str, values: Tensor, num_classes: int, ignore_index: int | None = None
+) -> None:
+    """Refuse values below 0, or above all classes and `ignore_index`.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if values.numel() == 0:
+        return
     least, most = (int(value) for value in torch.aminmax(values))
-    if least < 0 or most >= limit:
-        raise ValueError(_not_classes(what, least if least < 0 else most, num_classes))
+    if least < 0 or (most >= num_classes and most > (ignore_index or 0)):
+        raise ValueError(_no_class(what, least if least < 0 else most, num_classes))
 
 
-def _not_classes(what: str, value: int, num_classes: int, ignore_index: int | None = None) -> str:
-    but = f", nor ignore_index ({ignore_index})" if ignore_index is not None else ""
+def _no_class(what: str, value: int, num_classes: int) -> str:
     return (
-        f"{what} hold {value}, which is none of the {num_classes} classes from 0{but}: set "
-        "num_classes to that of the data set, and ignore_index to what it has for no class"
+        f"{what} hold {value}, which is none of the {num_classes} classes from 0: set num_classes "
+        "to that of the data set, and ignore_index to what it has where nothing is labelled"
     )
 
 
@@ -126,14 +133,7 @@ class ConfusionCounts(torchmetrics.Metric):
     @property
     def score_names(self) -> list[str]:
         """The scores that `compute` gives: of all classes, then of each that has a name."""
-        task = self.name[: self.name.rfind("/") + 1]
-        return [
-            *self._overall_names(task),
-            *(f"{task}{self.class_score}_{c}" for c in self.classes),
-        ]
-
-    def _overall_names(self, task: str) -> list[str]:
-        return [self.name]
+        return names_in_task(self.name, *(f"{self.class_score}_{each}" for each in self.classes))
 
     def update(self, batch: Batch, preds: dict[str, Any]) -> None:
         """Count a batch."""
@@ -143,11 +143,6 @@ class ConfusionCounts(torchmetrics.Metric):
             num_classes=self.num_classes,
             ignore_index=self.ignore_index,
         )
-
-    def _scores(self, overall: Sequence[Tensor], of_classes: Tensor) -> Any:
-        """One score as it is, several by their names."""
-        values = [*overall, *(of_classes if self.classes else ())]
-        return values[0] if len(values) == 1 else dict(zip(self.score_names, values, strict=True))
 
 
 def _classes_of(values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from hat.metrics.confusion import ConfusionCounts
+from hat.metrics.score_names import by_name
 
 
 def iou_of_classes(counts: Tensor) -> Tensor:
@@ -76,4 +77,4 @@ class MeanIoU(ConfusionCounts):
     def compute(self) -> Any:
         """Mean IoU in 0..1, float64 scalar; with `classes` a dict of it and of `IoU_<class>`."""
         of_classes = iou_of_classes(self.counts)
-        return self._scores([of_classes.nanmean()], of_classes)
+        return by_name(self.score_names, [of_classes.nanmean()], of_classes)

@@ -8,6 +8,7 @@ import torchmetrics
 from torch import Tensor
 
 from hat.data.sample import Batch
+from hat.metrics.score_names import by_name, names_in_task
 
 _KEYS = ("gt_bboxes", "gt_visibility")
 
@@ -94,8 +95,7 @@ class PCK(torchmetrics.Metric):
         self.alpha = alpha
         self.reference = reference
         self.name = name
-        task = name[: name.rfind("/") + 1]
-        self.score_names = [name, *(f"{task}PCK_{each}" for each in names or ())]
+        self.score_names = names_in_task(name, *(f"PCK_{each}" for each in names or ()))
         self.add_state("hits", torch.zeros(num_keypoints, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state(
             "num_points", torch.zeros(num_keypoints, dtype=torch.int64), dist_reduce_fx="sum"
@@ -142,7 +142,4 @@ class PCK(torchmetrics.Metric):
     def compute(self) -> Any:
         """Share in 0..1, float64 scalar; with `names` a dict of it and of `PCK_<name>`."""
         share = self.hits.sum().double() / self.num_points.sum()
-        if len(self.score_names) == 1:
-            return share
-        of_points = self.hits.double() / self.num_points
-        return dict(zip(self.score_names, [share, *of_points], strict=True))
+        return by_name(self.score_names, [share], self.hits.double() / self.num_points)

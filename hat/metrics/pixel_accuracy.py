@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hat.metrics.confusion import ConfusionCounts
+from hat.metrics.score_names import by_name, names_in_task
 
 
 class PixelAccuracy(ConfusionCounts):
@@ -53,11 +54,15 @@ class PixelAccuracy(ConfusionCounts):
             target_key="gt_seg",
         )
 
-    def _overall_names(self, task: str) -> list[str]:
-        return [self.name, f"{task}mean_acc"]
+    @property
+    def score_names(self) -> list[str]:
+        """Both shares, then that of each class that has a name."""
+        return names_in_task(self.name, "mean_acc", *(f"acc_{each}" for each in self.classes))
 
     def compute(self) -> Any:
         """Both shares in 0..1, float64, by name; with `classes` also `acc_<class>`."""
         hits = self.counts.diag().double()
         of_classes = hits / self.counts.sum(dim=1)
-        return self._scores([hits.sum() / self.counts.sum(), of_classes.nanmean()], of_classes)
+        return by_name(
+            self.score_names, [hits.sum() / self.counts.sum(), of_classes.nanmean()], of_classes
+        )

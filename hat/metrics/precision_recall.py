@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hat.metrics.confusion import ConfusionCounts
+from hat.metrics.score_names import by_name
 
 
 def precision_of_classes(counts: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class Precision(ConfusionCounts):
     def compute(self) -> Any:
         """Mean in 0..1, float64 scalar; with `classes` a dict of it and of each class."""
         of_classes = precision_of_classes(self.counts)
-        return self._scores([of_classes.nanmean()], of_classes)
+        return by_name(self.score_names, [of_classes.nanmean()], of_classes)
 
 
 class Recall(ConfusionCounts):
@@ -124,7 +125,7 @@ class Recall(ConfusionCounts):
     def compute(self) -> Any:
         """Mean in 0..1, float64 scalar; with `classes` a dict of it and of each class."""
         of_classes = recall_of_classes(self.counts)
-        return self._scores([of_classes.nanmean()], of_classes)
+        return by_name(self.score_names, [of_classes.nanmean()], of_classes)
 
 
 class F1(ConfusionCounts):
@@ -155,4 +156,4 @@ class F1(ConfusionCounts):
     def compute(self) -> Any:
         """Mean in 0..1, float64 scalar; with `classes` a dict of it and of each class."""
         of_classes = f1_of_classes(self.counts)
-        return self._scores([of_classes.nanmean()], of_classes)
+        return by_name(self.score_names, [of_classes.nanmean()], of_classes)

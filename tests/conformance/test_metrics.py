@@ -17,6 +17,7 @@ from hat.metrics import (
     F1,
     PCK,
     Accuracy,
+    BoundaryF,
     CocoAP,
     ConfusionMatrix,
     DepthErrors,
@@ -25,6 +26,7 @@ from hat.metrics import (
     Precision,
     Recall,
     TorchMetric,
+    VocAP,
 )
 
 CLASSES = ["car", "bus", "cat", "dog"]
@@ -33,6 +35,7 @@ CLASSES = ["car", "bus", "cat", "dog"]
 #: word of a key is the exported name.
 MAKERS = {
     "Accuracy": (lambda: Accuracy(top_k=2), classified),
+    "BoundaryF": (lambda: BoundaryF(4, tolerance=0.1), segmented),
     "CocoAP": (lambda: CocoAP(classes=CLASSES), detected),
     "ConfusionMatrix": (lambda: ConfusionMatrix(4), classified),
     "ConfusionMatrix of pixels": (
@@ -59,6 +62,8 @@ MAKERS = {
         lambda: TorchMetric(MulticlassAUROC(num_classes=4), name="auroc"),
         classified,
     ),
+    "VocAP": (lambda: VocAP(classes=CLASSES), detected),
+    "VocAP of 2007": (lambda: VocAP(2007), detected),
 }
 
 
