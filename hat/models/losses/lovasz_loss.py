@@ -46,8 +46,8 @@ class LovaszLoss(nn.Module):
         ignored = labels == self.ignore_index
         probs = at_least_float32(logits).softmax(dim=1).transpose(0, 1).flatten(1)  # (C, N*H*W)
         truth = one_hot(labels, ignored, len(probs))
-        # Behind every other pixel in the order, ignored ones change no step that counts.
-        errors = (truth.to(probs.dtype) - probs).abs().masked_fill(ignored, -1)
+        # With an error of 0, ignored pixels come last in the order and add nothing.
+        errors = (truth.to(probs.dtype) - probs).abs() * ~ignored
         num_present = truth.any(dim=1).sum().clamp(min=1)
         return self.weight * _lovasz_extension(errors, truth).sum() / num_present
 
@@ -55,11 +55,11 @@ class LovaszLoss(nn.Module):
 def _lovasz_extension(errors: Tensor, truth: Tensor) -> Tensor:
     """The extension of 1 - IoU of each class, (C,), at errors (C, P) of truth (C, P).
 
-    Errors below 0 are left out, as are classes without a pixel.
+    It is 0 for a class without a pixel.
     """
     ordered, order = errors.sort(dim=1, descending=True)
     steps = _iou_steps(truth.gather(1, order), errors.dtype)
-    return (ordered.clamp(min=0) * steps).sum(dim=1)
+    return (ordered * steps).sum(dim=1)
 
 
 def _iou_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
