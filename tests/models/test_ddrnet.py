@@ -27,7 +27,7 @@ def make_small(**kwargs):
     ids=["ddrnet-23-slim", "ddrnet-23"],
 )
 def test_parameters_are_those_of_the_paper(channels, head_channels, millions):
-    # Hong et al. 2021, table 6: parameters at inference, so without the auxiliary head.
+    # Hong et al. 2021, comparison on Cityscapes: at inference, so without the auxiliary head.
     with torch.device("meta"):
         model = make_published(channels, head_channels)
     found = sum(parameter.numel() for parameter in model.parameters()) / 1e6
@@ -40,7 +40,7 @@ def test_parameters_are_those_of_the_paper(channels, head_channels, millions):
     ids=["ddrnet-23-slim", "ddrnet-23"],
 )
 def test_multiply_adds_are_those_of_the_paper(channels, head_channels, billions):
-    # Table 6 again, at 2048x1024. torch counts a multiplication and an addition as two.
+    # The same table, at 2048x1024. torch counts a multiplication and an addition as two.
     with torch.device("meta"):
         model = make_published(channels, head_channels).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():

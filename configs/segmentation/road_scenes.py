@@ -1,0 +1,89 @@
+"""Road scenes that are drawn, from scratch: a thin ResNet with a U-Net decoder, in ten minutes.
+
+    hat train configs/segmentation/road_scenes.py
+
+Nothing has to be on disk. No scene is seen twice in training; those of validation are others.
+"""
+
+from hat.callbacks import (
+    Checkpoint,
+    ExponentialMovingAverage,
+    LrUpdater,
+    ProgressBar,
+    StatsMonitor,
+    Validation,
+)
+from hat.data import DataLoader, RoadScenes, ShuffledSampler
+from hat.engine import Predictor, Trainer
+from hat.engine.processors import BatchProcessor
+from hat.metrics import MeanIoU
+from hat.models import Segmentor
+
+num_classes = 14
+size = (128, 256)
+num_scenes = 12_000
+num_val_scenes = 200
+batch_size = 8
+num_epochs = 1
+num_workers = 1
+learning_rate = 4e-3
+seed = 0
+
+normalize = dict(type="Normalize", mean=0.3, std=0.19)
+
+model = dict(
+    type=Segmentor,
+    backbone=dict(
+        type="TimmBackbone",
+        name="resnet18",
+        out_indices=[0, 1, 2, 3, 4],
+        options=dict(
+            channels=[24, 48, 96, 128], layers=[1, 1, 2, 1], stem_type="deep", stem_width=8
+        ),
+    ),
+    neck=dict(type="UNetDecoder", in_channels=[16, 24, 48, 96, 128], channels=[16, 32, 48, 64]),
+    head=dict(type="FcnHead", in_channels=16, num_classes=num_classes, num_convs=0, in_index=0),
+    task=dict(type="SegmentationTask", num_classes=num_classes),
+)
+
+train_loader = dict(
+    type=DataLoader,
+    dataset=dict(type=RoadScenes, length=num_scenes, size=size, keys=["gt_seg"]),
+    sampler=dict(type=ShuffledSampler),
+    batch_size=batch_size,
+    num_workers=num_workers,
+)
+val_loader = dict(
+    type=DataLoader,
+    dataset=dict(type=RoadScenes, length=num_val_scenes, size=size, split="val", keys=["gt_seg"]),
+    batch_size=20,
+)
+
+float_predictor = dict(
+    type=Predictor,
+    model=model,
+    data_loader=val_loader,
+    metrics=[dict(type=MeanIoU, num_classes=num_classes, classes=RoadScenes.seg_classes)],
+    normalize=normalize,
+    channels_last=True,
+)
+ema = dict(type=ExponentialMovingAverage, decay=0.99)
+float_trainer = dict(
+    type=Trainer,
+    model=model,
+    data_loader=train_loader,
+    optimizer=dict(type="torch.optim.AdamW", lr=learning_rate, weight_decay=0.01),
+    param_groups=[dict(match=["norm", "bias"], weight_decay=0.0)],
+    batch_processor=dict(type=BatchProcessor, normalize=normalize),
+    num_epochs=num_epochs,
+    seed=seed,
+    channels_last=True,
+    callbacks=[
+        dict(type=LrUpdater, schedule=dict(type="OneCycleLr", pct_start=0.1)),
+        ema,
+        dict(type=StatsMonitor),
+        dict(type=Validation, predictor=float_predictor, weights=ema, every=250, by="step"),
+        dict(type=ProgressBar),
+        dict(type=Checkpoint, best="val/mIoU"),
+    ],
+)
