@@ -233,3 +233,37 @@ def test_counting_on_leaves_the_loaded_state_as_it_was(make, whole, other):
     value_of(first, other)
     MetricUpdater([second]).load_state_dict(state)
     assert same(second.compute(), value_of(make(), whole))
+
+
+def count_a_share(rank, folder):
+    """One of two processes: most of each metric's pictures, or the others in two batches."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    values = {}
+    for name, (make_one, batch_of) in MAKERS.items():
+        torch.manual_seed(0)
+        pictures, metric = batch_of(24), make_one()
+        shares = [[slice(0, 17)], [slice(17, 23), slice(23, 24)]]
+        for rows in shares[rank]:
+            metric.update(*part(pictures, rows))
+        values[name] = metric.compute()
+    torch.save(values, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    torch.multiprocessing.spawn(count_a_share, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("name", MAKERS)
+def test_two_processes_with_uneven_shares_have_the_value_of_one(name, rank, of_two_processes):
+    make_one, batch_of = MAKERS[name]
+    torch.manual_seed(0)
+    assert same(of_two_processes[rank][name], value_of(make_one(), batch_of(24)))
