@@ -6,6 +6,7 @@ from .backbones.resnet import ResNet34 as ResNet34
 from .backbones.resnet import ResNet50 as ResNet50
 from .backbones.resnet import ResNet101 as ResNet101
 from .backbones.timm_backbone import TimmBackbone as TimmBackbone
+from .backbones.torchvision_backbone import TorchvisionBackbone as TorchvisionBackbone
 from .backbones.vargnet import TinyVarGNetV2 as TinyVarGNetV2
 from .backbones.vargnet import VarGNetV2 as VarGNetV2
 from .boxes.anchors import cell_anchors as cell_anchors
@@ -30,8 +31,10 @@ from .boxes.simota import Assignment as Assignment
 from .boxes.simota import assign_simota as assign_simota
 from .boxes.soft_nms import soft_nms as soft_nms
 from .heads.deeplabv3plus_head import DeepLabV3PlusHead as DeepLabV3PlusHead
+from .heads.depth_head import DepthHead as DepthHead
 from .heads.fcn_head import FcnHead as FcnHead
 from .heads.fcos_head import FcosHead as FcosHead
+from .heads.keypoint_head import KeypointHead as KeypointHead
 from .heads.linear_head import LinearHead as LinearHead
 from .heads.region_proposal_network import RegionProposalNetwork as RegionProposalNetwork
 from .heads.retinanet_head import RetinaNetHead as RetinaNetHead
@@ -53,6 +56,7 @@ from .losses.sigmoid_focal_loss import SigmoidFocalLoss as SigmoidFocalLoss
 from .names import matching_names as matching_names
 from .necks.aspp import ASPP as ASPP
 from .necks.bifpn import BiFPN as BiFPN
+from .necks.deconv_decoder import DeconvDecoder as DeconvDecoder
 from .necks.fpn import FPN as FPN
 from .necks.pafpn import PAFPN as PAFPN
 from .necks.unet_decoder import UNetDecoder as UNetDecoder
@@ -62,7 +66,9 @@ from .structures.encoder_decoder import EncoderDecoder as EncoderDecoder
 from .structures.one_stage_detector import OneStageDetector as OneStageDetector
 from .structures.segmentor import Segmentor as Segmentor
 from .structures.two_stage_detector import TwoStageDetector as TwoStageDetector
+from .task_modules.depth_task import DepthTask as DepthTask
 from .task_modules.fcos_task import FcosTask as FcosTask
+from .task_modules.keypoint_task import KeypointTask as KeypointTask
 from .task_modules.retinanet_task import RetinaNetTask as RetinaNetTask
 from .task_modules.yolox_task import YoloxTask as YoloxTask
 from .task_modules.segmentation_task import SegmentationTask as SegmentationTask

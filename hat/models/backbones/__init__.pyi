@@ -6,5 +6,6 @@ from .resnet import ResNet34 as ResNet34
 from .resnet import ResNet50 as ResNet50
 from .resnet import ResNet101 as ResNet101
 from .timm_backbone import TimmBackbone as TimmBackbone
+from .torchvision_backbone import TorchvisionBackbone as TorchvisionBackbone
 from .vargnet import TinyVarGNetV2 as TinyVarGNetV2
 from .vargnet import VarGNetV2 as VarGNetV2
