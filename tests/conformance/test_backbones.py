@@ -8,8 +8,14 @@ import torch
 
 import hat.models.backbones as backbones
 
-#: What a backbone cannot be built without.
-ARGUMENTS = {"TimmBackbone": {"name": "test_resnet"}}
+#: What a backbone cannot be built without, and what makes a large one small.
+ARGUMENTS = {
+    "MixVarGENet": {"alpha": 0.25, "depths": (1, 1, 1, 2, 1)},
+    "TimmBackbone": {"name": "test_resnet"},
+    "TinyVarGNetV2": {"alpha": 0.25, "depths": (2, 1, 1)},
+    "TorchvisionBackbone": {"name": "mobilenet_v3_small"},
+    "VarGNetV2": {"alpha": 0.25, "depths": (2, 1, 1)},
+}
 
 
 @pytest.fixture(params=backbones.__all__, scope="module")
@@ -72,6 +78,47 @@ def test_evaluation_of_a_picture_does_not_depend_on_the_others(backbone, picture
 
 def test_pictures_may_be_wider_than_high(backbone):
     assert len(backbone.eval()(torch.randn(1, 3, 64, 96))[-1]) == 1
+
+
+def test_sizes_may_be_odd(backbone):
+    features = backbone.eval()(torch.randn(1, 3, 65, 97))
+    assert tuple(feature.shape[1] for feature in features) == backbone.out_channels
+
+
+def test_memory_may_be_laid_out_by_channels_last(backbone, pictures):
+    backbone.eval().double()
+    pictures = pictures.double()
+    last = pictures.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(backbone(last)[-1], backbone(pictures)[-1])
+
+
+def test_half_precision_gives_finite_features(backbone):
+    with torch.autocast("cpu", torch.bfloat16):
+        features = backbone.eval()(torch.randn(1, 3, 32, 32))
+    assert all(feature.isfinite().all() for feature in features)
+
+
+@pytest.mark.slow
+def test_it_compiles_as_one_graph(backbone, pictures):
+    backbone.eval()
+    compiled = torch.compile(backbone, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(pictures)[-1], backbone(pictures)[-1])
+
+
+@pytest.mark.slow
+def test_it_is_exported(backbone, pictures):
+    exported = torch.export.export(backbone.eval(), (pictures,)).module()
+    torch.testing.assert_close(exported(pictures)[-1], backbone(pictures)[-1])
+
+
+def test_copies_are_the_same_and_apart(backbone, pictures):
+    backbone.eval()
+    before = backbone(pictures)[-1].detach()
+    other = copy.deepcopy(backbone)
+    assert torch.equal(other(pictures)[-1], before)
+    for parameter in other.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(backbone(pictures)[-1], before)
 
 
 def test_pictures_are_left_as_they_were(backbone, pictures):

@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from torch.utils.flop_counter import FlopCounterMode
 
 from hat.models import ResNet18, ResNet34, ResNet50, ResNet101
 
@@ -51,6 +52,17 @@ def test_there_are_as_many_parameters_as_the_docstring_says(ours, millions):
         count = sum(parameter.numel() for parameter in ours().parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.05)
     assert f"{millions} million" in ours.__doc__
+
+
+@pytest.mark.parametrize(
+    ("make", "giga"), [(ResNet18, 1.814), (ResNet34, 3.664), (ResNet50, 4.089), (ResNet101, 7.801)]
+)
+def test_multiply_adds_are_those_that_torchvision_publishes(make, giga):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        features = make().eval()(torch.zeros(1, 3, 224, 224))
+    # Published with the classifier: one multiply-add for each channel and class.
+    total = counter.get_total_flops() / 2 + features[-1].shape[1] * 1000
+    assert total / 1e9 == pytest.approx(giga, abs=0.001)
 
 
 def test_outputs_are_those_of_torchvision(reference, pictures):
