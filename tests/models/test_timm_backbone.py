@@ -72,6 +72,36 @@ def test_feature_maps_are_those_of_timm_with_the_weights_of_a_file(name, theirs,
     torch.testing.assert_close(list(features), expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("swin_tiny_patch4_window7_224", (384, 768)),
+        ("mambaout_femto", (192, 288)),
+        ("vit_tiny_patch16_224", (192, 192)),
+        ("convnext_atto", (160, 320)),
+    ],
+)
+def test_channels_come_second_however_the_model_keeps_them(name, channels):
+    with torch.device("meta"):
+        backbone = TimmBackbone(name, out_indices=(-2, -1)).eval()
+        features = backbone(torch.zeros(1, 3, 224, 224))
+    assert tuple(feature.shape[1] for feature in features) == channels == backbone.out_channels
+
+
+def test_a_size_for_a_model_of_one_size_is_an_option():
+    options = {"img_size": (64, 96)}
+    backbone = TimmBackbone("test_vit", out_indices=[-1], options=options)
+    assert backbone(torch.zeros(1, 3, 64, 96))[0].shape[2:] == (4, 6)
+
+
+@pytest.mark.parametrize(("name", "out_indices"), [("test_resnet", [9]), ("test_vit", [0, 20])])
+def test_a_stage_that_the_model_has_not_is_refused(name, out_indices):
+    with pytest.raises(
+        ValueError, match=rf"timm's {name} has no such stages: out_indices=.*\(.+\)"
+    ):
+        TimmBackbone(name, out_indices=out_indices)
+
+
 def test_a_file_that_does_not_fit_is_refused(tmp_path):
     weights = timm.create_model("test_resnet").state_dict()
     del weights["bn1.weight"]

@@ -93,7 +93,7 @@ class MixVarGENet(nn.Module):
         """Feature maps of all stages but the first, strides 4, 8, 16, 32, finest first."""
         feature = self.stages[0](self.stem(img))
         features = []
-        for stage in self.stages[1:]:  # type: ignore[attr-defined]
+        for stage in self.stages[1:]:
             feature = stage(feature)
             features.append(feature)
         return tuple(features)

@@ -102,7 +102,7 @@ class VarGroupBlock(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """The next feature, (N, out_channels, H / stride, W / stride) rounded up."""
         summed = self.branches[0](feature)
-        for branch in self.branches[1:]:  # type: ignore[attr-defined]
+        for branch in self.branches[1:]:
             summed = summed + branch(feature)
         residual = self.squeeze(self.second(self.middle(summed)))
         return self.activation(self.shortcut(feature) + residual)
