@@ -28,6 +28,8 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 #: How published files name what HAT names otherwise: a pattern, and what to put in its place.
 _RENAMINGS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    # DenseNets of torchvision, from when a name could have a dot.
+    (r"\b(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),
     # Detectors of torchvision.
     (r"^backbone\.body\.", "backbone."),
     (r"^backbone\.fpn\.", "neck."),

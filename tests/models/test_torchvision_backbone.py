@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import pytest
 import torch
@@ -82,6 +83,20 @@ def test_what_comes_after_the_last_feature_is_cut_off(file):
     cut = TorchvisionBackbone("mobilenet_v3_small", strides=[4, 8], weights=file)
     names = {name.split(".")[2] for name, _ in cut.named_parameters()}
     assert names == {"0", "1", "2", "3"}
+
+
+def test_names_of_published_densenets_are_understood(tmp_path):
+    theirs = models.densenet121().eval()
+    # Published files have `norm.1`, which is no name of a module any more.
+    weights = {
+        re.sub(r"(norm|conv)([12])\.", r"\1.\2.", name) if "denselayer" in name else name: value
+        for name, value in theirs.state_dict().items()
+    }
+    torch.save(weights, tmp_path / "densenet.pth")
+    ours = TorchvisionBackbone("densenet121", [4, 8], weights=str(tmp_path / "densenet.pth"))
+    picture = torch.randn(1, 3, 64, 64)
+    expected = theirs.features[:7](picture)
+    torch.testing.assert_close(ours.eval()(picture)[1], expected)
 
 
 def test_channels_last_of_swin_are_turned(pictures):

@@ -74,7 +74,8 @@ class TorchvisionBackbone(nn.Module):
         self.model = _cut(whole, [each.layer for each in found])
         if weights is not None:
             cut_off = set(whole.state_dict()) - set(self.model.state_dict())
-            load_weights(self.model, weights, ignore=sorted(cut_off))
+            # Into the whole model, whose layers the cut one shares: it knows all the names.
+            load_weights(whole, weights, ignore=sorted(cut_off))
 
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of the asked-for strides, (N, C, H, W) each, finest first."""
