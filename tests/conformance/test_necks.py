@@ -13,6 +13,7 @@ import hat.models.necks as necks
 CHANNELS = (8, 12, 16)
 MAKERS = {
     "BiFPN": lambda: necks.BiFPN(CHANNELS, 8, num_layers=1),
+    "DeconvDecoder": lambda: necks.DeconvDecoder(CHANNELS[-1:], [8, 6]),
     "FPN": lambda: necks.FPN(CHANNELS, 8, extra="p6p7"),
     "PAFPN": lambda: necks.PAFPN(CHANNELS, 8, batch_norm=True, activation="silu"),
 }

@@ -1,6 +1,8 @@
 from .deeplabv3plus_head import DeepLabV3PlusHead as DeepLabV3PlusHead
+from .depth_head import DepthHead as DepthHead
 from .fcn_head import FcnHead as FcnHead
 from .fcos_head import FcosHead as FcosHead
+from .keypoint_head import KeypointHead as KeypointHead
 from .linear_head import LinearHead as LinearHead
 from .region_proposal_network import RegionProposalNetwork as RegionProposalNetwork
 from .retinanet_head import RetinaNetHead as RetinaNetHead

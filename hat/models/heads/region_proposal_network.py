@@ -115,6 +115,8 @@ class RegionProposalNetwork(rpn.RegionProposalNetwork):
         boxes = self.box_coder.decode(deltas.detach(), anchors).view(len(scores), -1, 4)
         num_anchors = [level[0].numel() for level in outputs["cls"]]
         proposals, _ = self.filter_proposals(boxes, scores, list(image_sizes), num_anchors)
+        dtype = torch.promote_types(outputs["cls"][0].dtype, torch.float32)
+        proposals = [each.to(dtype) for each in proposals]  # of the features, but for autocast
         if targets is None:
             return proposals, {}
         labels, matched = self.assign_targets_to_anchors(anchors, list(targets))

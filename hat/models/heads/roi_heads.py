@@ -10,6 +10,8 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
+from hat.models.losses.inputs import at_least_float32
+
 Detections = list[dict[str, Tensor]]
 
 
@@ -122,14 +124,14 @@ class _BoxPredictor(FastRCNNPredictor):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scores, deltas = super().forward(x)
-        return scores.float(), deltas.float()
+        return at_least_float32(scores), at_least_float32(deltas)
 
 
 class _MaskPredictor(MaskRCNNPredictor):
     """Gives float32 under autocast too."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).float()
+        return at_least_float32(super().forward(x))
 
 
 def _pooling(strides: Sequence[int], size: int) -> MultiScaleRoIAlign:

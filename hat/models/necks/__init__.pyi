@@ -1,5 +1,6 @@
 from .aspp import ASPP as ASPP
 from .bifpn import BiFPN as BiFPN
+from .deconv_decoder import DeconvDecoder as DeconvDecoder
 from .fpn import FPN as FPN
 from .pafpn import PAFPN as PAFPN
 from .unet_decoder import UNetDecoder as UNetDecoder
