@@ -12,10 +12,12 @@ import hat.models.necks as necks
 #: How each neck over three features of these channels is built.
 CHANNELS = (8, 12, 16)
 MAKERS = {
+    "ASPP": lambda: necks.ASPP(CHANNELS[-1:], 8, rates=(1, 2)),
     "BiFPN": lambda: necks.BiFPN(CHANNELS, 8, num_layers=1),
     "DeconvDecoder": lambda: necks.DeconvDecoder(CHANNELS[-1:], [8, 6]),
     "FPN": lambda: necks.FPN(CHANNELS, 8, extra="p6p7"),
     "PAFPN": lambda: necks.PAFPN(CHANNELS, 8, batch_norm=True, activation="silu"),
+    "UNetDecoder": lambda: necks.UNetDecoder(CHANNELS, [6, 8]),
 }
 #: Sizes of the three features: a picture of 65x97 at strides 4, 8, 16 by a backbone that
 #: rounds up, by one that rounds down, and a picture whose sizes need no rounding.
