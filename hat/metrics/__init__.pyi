@@ -3,6 +3,7 @@ from .boundary_f import BoundaryF as BoundaryF
 from .coco_ap import CocoAP as CocoAP
 from .confusion_matrix import ConfusionMatrix as ConfusionMatrix
 from .depth_errors import DepthErrors as DepthErrors
+from .kitti_ap import KittiAP as KittiAP
 from .mean_iou import MeanIoU as MeanIoU
 from .pck import PCK as PCK
 from .pixel_accuracy import PixelAccuracy as PixelAccuracy

@@ -21,6 +21,7 @@ from hat.metrics import (
     CocoAP,
     ConfusionMatrix,
     DepthErrors,
+    KittiAP,
     MeanIoU,
     PixelAccuracy,
     Precision,
@@ -44,6 +45,10 @@ MAKERS = {
     ),
     "DepthErrors": (lambda: DepthErrors(max_depth=60), with_depth),
     "F1": (lambda: F1(4), classified),
+    "KittiAP": (
+        lambda: KittiAP(CLASSES, min_overlaps={"car": 0.7, "bus": 0.5}, neighbours={"car": "cat"}),
+        detected,
+    ),
     "MeanIoU": (lambda: MeanIoU(4), segmented),
     "MeanIoU of classes": (lambda: MeanIoU(4, classes=CLASSES), segmented),
     "PCK": (lambda: PCK(3), with_keypoints),
