@@ -83,7 +83,7 @@ class MetricUpdater(Callback):
         if names:
             logger.warning(
                 "%s: NaN, as the epoch had nothing to count for it (no such truth, or all of it "
-                "ignored)",
+                "ignored), or predictions were NaN",
                 ", ".join(names),
             )
 

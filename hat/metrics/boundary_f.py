@@ -125,7 +125,8 @@ class BoundaryF(torchmetrics.Metric):
     Each picture gives a value for every class that has a boundary in its truth or prediction;
     these are averaged over the pictures, and then over the classes. So it is, other than
     `MeanIoU`, a mean over pictures, as in the paper. A class that never has a boundary is NaN
-    and left out. It is computed on the CPU, some milliseconds for each picture.
+    and left out. It is computed on the CPU, about ten milliseconds
+    for a picture of 360 x 480 with 11 classes.
 
     Args:
         num_classes: Number of classes.

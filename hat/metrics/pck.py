@@ -108,12 +108,15 @@ class PCK(torchmetrics.Metric):
         true, found = (
             [len(points) for points in side] for side in (batch["gt_keypoints"], preds["keypoints"])
         )
-        if true != found:
+        # A picture without objects has nothing to compare, whatever was found in it.
+        if [each for each in zip(true, found, strict=True) if each[0] not in (0, each[1])]:
             raise ValueError(
                 f"the pictures have {true} gt_keypoints and {found} predicted keypoints: predict "
                 "them for the objects of the batch, in their order"
             )
         for picture, points in enumerate(batch["gt_keypoints"]):
+            if not len(points):
+                continue
             objects = {key: batch[key][picture] for key in _KEYS if key in batch}
             self._count(points.as_subclass(Tensor), preds["keypoints"][picture], objects)
 

@@ -79,6 +79,13 @@ def test_pictures_without_objects_count_nothing():
     assert value_of(metric).item() == 2 / 3
 
 
+def test_a_picture_without_objects_counts_nothing_whatever_is_found_in_it():
+    metric = PCK(3)
+    empty = {"gt_bboxes": [BOX[:0]], "gt_keypoints": [POINTS[:0]]}
+    metric.update(empty, {"keypoints": [FOUND]})
+    assert value_of(metric).item() == 2 / 3
+
+
 def test_a_prediction_that_is_nan_is_not_correct():
     assert value_of(PCK(3), found=FOUND * torch.nan).item() == 0
 
