@@ -19,6 +19,8 @@ from .boxes.coders import boxes_to_distances as boxes_to_distances
 from .boxes.coders import decode_boxes as decode_boxes
 from .boxes.coders import distances_to_boxes as distances_to_boxes
 from .boxes.coders import encode_boxes as encode_boxes
+from .boxes.heatmaps import draw_centers as draw_centers
+from .boxes.heatmaps import gaussian_radii as gaussian_radii
 from .boxes.matchers import match_by_iou as match_by_iou
 from .boxes.nms import Detections as Detections
 from .boxes.nms import batched_nms as batched_nms
@@ -30,6 +32,7 @@ from .boxes.points import grid_points as grid_points
 from .boxes.simota import Assignment as Assignment
 from .boxes.simota import assign_simota as assign_simota
 from .boxes.soft_nms import soft_nms as soft_nms
+from .heads.centernet_head import CenterNetHead as CenterNetHead
 from .heads.deeplabv3plus_head import DeepLabV3PlusHead as DeepLabV3PlusHead
 from .heads.depth_head import DepthHead as DepthHead
 from .heads.fcn_head import FcnHead as FcnHead
@@ -66,6 +69,7 @@ from .structures.encoder_decoder import EncoderDecoder as EncoderDecoder
 from .structures.one_stage_detector import OneStageDetector as OneStageDetector
 from .structures.segmentor import Segmentor as Segmentor
 from .structures.two_stage_detector import TwoStageDetector as TwoStageDetector
+from .task_modules.centernet_task import CenterNetTask as CenterNetTask
 from .task_modules.depth_task import DepthTask as DepthTask
 from .task_modules.fcos_task import FcosTask as FcosTask
 from .task_modules.keypoint_task import KeypointTask as KeypointTask

@@ -8,6 +8,8 @@ from .coders import boxes_to_distances as boxes_to_distances
 from .coders import decode_boxes as decode_boxes
 from .coders import distances_to_boxes as distances_to_boxes
 from .coders import encode_boxes as encode_boxes
+from .heatmaps import draw_centers as draw_centers
+from .heatmaps import gaussian_radii as gaussian_radii
 from .matchers import match_by_iou as match_by_iou
 from .nms import Detections as Detections
 from .nms import batched_nms as batched_nms

@@ -1,3 +1,4 @@
+from .centernet_head import CenterNetHead as CenterNetHead
 from .deeplabv3plus_head import DeepLabV3PlusHead as DeepLabV3PlusHead
 from .depth_head import DepthHead as DepthHead
 from .fcn_head import FcnHead as FcnHead

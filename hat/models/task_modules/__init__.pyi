@@ -1,3 +1,4 @@
+from .centernet_task import CenterNetTask as CenterNetTask
 from .depth_task import DepthTask as DepthTask
 from .fcos_task import FcosTask as FcosTask
 from .keypoint_task import KeypointTask as KeypointTask
