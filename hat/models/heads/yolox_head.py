@@ -48,12 +48,8 @@ class YoloxHead(nn.Module):
         self.in_channels = tuple(in_channels)
         self.num_classes = num_classes
         self.levels = nn.ModuleList(
-            _Level(width, num_classes, channels, num_convs) for width in in_channels
+            _Level(width, num_classes, channels, num_convs, prior) for width in in_channels
         )
-        bias = -math.log((1 - prior) / prior)
-        for level in self.levels:
-            nn.init.constant_(level.cls.bias, bias)
-            nn.init.constant_(level.obj.bias, bias)
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, tuple[Tensor, ...]]:
         """Raw maps of each level.
@@ -72,7 +68,9 @@ class YoloxHead(nn.Module):
 
 
 class _Level(nn.Module):
-    def __init__(self, in_channels: int, num_classes: int, channels: int, num_convs: int) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, channels: int, num_convs: int, prior: float
+    ) -> None:
         super().__init__()
         self.stem = _conv(in_channels, channels, 1)
         self.cls_convs = nn.Sequential(*(_conv(channels, channels, 3) for _ in range(num_convs)))
@@ -80,6 +78,9 @@ class _Level(nn.Module):
         self.cls = nn.Conv2d(channels, num_classes, 1)
         self.bbox = nn.Conv2d(channels, 4, 1)
         self.obj = nn.Conv2d(channels, 1, 1)
+        for scores in (self.cls, self.obj):
+            assert scores.bias is not None  # for mypy
+            nn.init.constant_(scores.bias, -math.log((1 - prior) / prior))
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         feature = self.stem(feature)
