@@ -18,7 +18,7 @@ from hat.callbacks import (
 from hat.data import CachedDataset, DataLoader, ShuffledSampler, VocDataset
 from hat.engine import Predictor, Trainer
 from hat.engine.processors import BatchProcessor
-from hat.metrics import CocoAP
+from hat.metrics import CocoAP, VocAP
 from hat.models import OneStageDetector
 
 data_root = "data/bccd_voc"
@@ -101,7 +101,7 @@ float_predictor = dict(
     type=Predictor,
     model=model,
     data_loader=val_loader,
-    metrics=[dict(type=CocoAP, classes=classes)],
+    metrics=[dict(type=CocoAP, classes=classes), dict(type=VocAP)],
     normalize=normalize,
 )
 ema = dict(type=ExponentialMovingAverage, decay=0.998)
