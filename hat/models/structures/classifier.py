@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hat.data.sample import Batch
+from hat.models.compiling import compile_parts
 from hat.models.output import ModelOutput
 from hat.models.weights import load_weights
 
@@ -55,6 +56,13 @@ class Classifier(nn.Module):
         if weights is not None:
             load_weights(self, weights)
 
+    def network(self, img: Tensor) -> Tensor:
+        """Scores before softmax, (N, num_classes): the part that is compiled and exported."""
+        features = self.backbone(img)
+        if self.neck is not None:
+            features = self.neck(features)
+        return self.head(features[-1])
+
     def forward(self, batch: Batch) -> ModelOutput:
         """Losses where the batch has labels; predictions `logits`, `classes`, `scores`.
 
@@ -66,10 +74,7 @@ class Classifier(nn.Module):
             Predictions in training are the `logits` (N, num_classes) alone; in
             evaluation also the best class, int64 (N,), and its probability, (N,).
         """
-        features = self.backbone(batch["img"])
-        if self.neck is not None:
-            features = self.neck(features)
-        logits = self.head(features[-1])  # (N, num_classes)
+        logits = self.network(batch["img"])
         losses = {}
         if "label" in batch:
             losses = {name: loss(logits, batch["label"]) for name, loss in self.losses.items()}
@@ -80,3 +85,7 @@ class Classifier(nn.Module):
             return {"logits": logits}
         scores, classes = logits.softmax(dim=1).max(dim=1)
         return {"logits": logits, "classes": classes, "scores": scores}
+
+    def compile(self, **options: Any) -> None:
+        """Compile the network with `torch.compile`; losses and predictions run as they are."""
+        compile_parts(self.backbone, self.neck, self.head, **options)
