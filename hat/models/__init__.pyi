@@ -74,8 +74,9 @@ from .task_modules.depth_task import DepthTask as DepthTask
 from .task_modules.fcos_task import FcosTask as FcosTask
 from .task_modules.keypoint_task import KeypointTask as KeypointTask
 from .task_modules.retinanet_task import RetinaNetTask as RetinaNetTask
-from .task_modules.yolox_task import YoloxTask as YoloxTask
 from .task_modules.segmentation_task import SegmentationTask as SegmentationTask
+from .task_modules.task_module import TaskModule as TaskModule
+from .task_modules.yolox_task import YoloxTask as YoloxTask
 from .truth import Objects as Objects
 from .truth import image_sizes as image_sizes
 from .truth import objects_of as objects_of

@@ -1,5 +1,7 @@
 """Whether the parts of a structure fit together."""
 
+from typing import Any
+
 from torch import nn
 
 
@@ -24,7 +26,7 @@ def check_links(
     source = type(backbone).__name__
     if neck is not None:
         if given is not None and hasattr(neck, "in_channels"):
-            _check_channels("neck", tuple(neck.in_channels), given, source)
+            _check_channels("neck", _numbers(neck.in_channels), given, source)
         given, source = getattr(neck, "out_channels", None), type(neck).__name__
     if given is not None and hasattr(head, "in_channels"):
         _check_head(head, head_name, tuple(given), source)
@@ -39,7 +41,7 @@ def check_links(
 def _check_head(head: nn.Module, name: str, given: tuple[int, ...], source: str) -> None:
     wanted = head.in_channels
     if not isinstance(wanted, int):
-        _check_channels(name, tuple(wanted), given, source)  # type: ignore[arg-type]
+        _check_channels(name, _numbers(wanted), given, source)
         return
     index = getattr(head, "in_index", None)
     used = given if index is None else (given[index],)
@@ -48,6 +50,10 @@ def _check_head(head: nn.Module, name: str, given: tuple[int, ...], source: str)
             f"{name}.in_channels is {wanted}, but {source} gives "
             f"{', '.join(map(str, used))} channels: set in_channels={used[-1]}"
         )
+
+
+def _numbers(channels: Any) -> tuple[int, ...]:
+    return tuple(channels)
 
 
 def _check_channels(

@@ -69,7 +69,9 @@ def test_what_a_folder_of_data_exports_its_module_exports_too(kind):
     assert set(PACKAGES[f"hat.data.{kind}"]) <= set(PACKAGES["hat.data"])
 
 
-@pytest.mark.parametrize("kind", ["backbones", "boxes", "heads", "losses", "necks", "structures", "task_modules"])
+@pytest.mark.parametrize(
+    "kind", ["backbones", "boxes", "heads", "losses", "necks", "structures", "task_modules"]
+)
 def test_what_a_folder_of_models_exports_its_module_exports_too(kind):
     assert set(PACKAGES[f"hat.models.{kind}"]) <= set(PACKAGES["hat.models"])
 

@@ -32,7 +32,8 @@ class DepthHead(nn.Module):
         self.in_channels = in_channels
         self.in_index = in_index
         self.conv = nn.Conv2d(in_channels, 1, 3, padding=1)
-        nn.init.constant_(self.conv.bias, math.log(start_depth))
+        if self.conv.bias is not None:
+            nn.init.constant_(self.conv.bias, math.log(start_depth))
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """Natural logarithm of depth in metres, (N, 1, h, w), in the size of the used feature."""

@@ -32,7 +32,8 @@ class KeypointHead(nn.Module):
         self.in_index = in_index
         self.conv = nn.Conv2d(in_channels, num_keypoints, 1)
         nn.init.normal_(self.conv.weight, std=0.001)
-        nn.init.zeros_(self.conv.bias)
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """Heatmaps, about 0 to 1, (N, num_keypoints, h, w), in the size of the used feature."""

@@ -90,7 +90,7 @@ class RoIHeads(roi_heads.RoIHeads):
         self.num_classes = num_classes
         self.strides = tuple(strides)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         features: Sequence[Tensor],
         proposals: Sequence[Tensor],

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 Norm = Literal["group", "batch", "none"]
 
@@ -36,7 +36,7 @@ def init_convs(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def init_prior(conv: nn.Conv2d, probability: float = 0.01) -> None:
+def init_prior(conv: nn.Module, probability: float = 0.01) -> None:
     """A bias with which each place starts at this probability (Lin et al., Focal Loss, 3.3)."""
-    if conv.bias is not None:
+    if isinstance(conv.bias, Tensor):
         nn.init.constant_(conv.bias, -math.log((1 - probability) / probability))

@@ -8,6 +8,7 @@ from hat.data.sample import Batch
 from hat.models.compiling import compile_parts
 from hat.models.links import check_links
 from hat.models.output import ModelOutput
+from hat.models.task_modules.task_module import TaskModule
 from hat.models.weights import load_weights
 
 
@@ -37,7 +38,7 @@ class EncoderDecoder(nn.Module):
         encoder: nn.Module,
         decoder: nn.Module,
         head: nn.Module,
-        task: nn.Module,
+        task: TaskModule,
         weights: str | None = None,
     ) -> None:
         super().__init__()
@@ -67,6 +68,6 @@ class EncoderDecoder(nn.Module):
         preds = {} if self.training else self.task.predictions(outputs, batch)
         return ModelOutput(losses, preds)
 
-    def compile(self, **options: Any) -> None:  # type: ignore[override]
+    def compile(self, **options: Any) -> None:
         """Compile the network with `torch.compile`; losses and predictions run as they are."""
         compile_parts(self.encoder, self.decoder, self.head, **options)

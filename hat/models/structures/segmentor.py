@@ -9,6 +9,7 @@ from hat.data.sample import Batch
 from hat.models.compiling import compile_parts
 from hat.models.links import check_links
 from hat.models.output import ModelOutput
+from hat.models.task_modules.task_module import TaskModule
 from hat.models.weights import load_weights
 
 
@@ -38,7 +39,7 @@ class Segmentor(nn.Module):
         self,
         backbone: nn.Module,
         head: nn.Module,
-        task: nn.Module,
+        task: TaskModule,
         neck: nn.Module | None = None,
         aux_heads: Sequence[nn.Module] = (),
         weights: str | None = None,
@@ -83,6 +84,6 @@ class Segmentor(nn.Module):
         preds = {} if self.training else self.task.predictions(outputs, batch)
         return ModelOutput(losses, preds)
 
-    def compile(self, **options: Any) -> None:  # type: ignore[override]
+    def compile(self, **options: Any) -> None:
         """Compile the network with `torch.compile`; losses and predictions run as they are."""
         compile_parts(self.backbone, self.neck, self.head, *self.aux_heads, **options)

@@ -12,12 +12,13 @@ from hat.data.sample import Batch
 from hat.models.boxes.heatmaps import draw_centers, gaussian_radii
 from hat.models.boxes.points import check_levels, grid_points
 from hat.models.losses.gaussian_focal_loss import GaussianFocalLoss
+from hat.models.task_modules.task_module import TaskModule
 from hat.models.truth import Objects, image_sizes, objects_of
 
 Maps = Mapping[str, Sequence[Tensor]]
 
 
-class CenterNetTask(nn.Module):
+class CenterNetTask(TaskModule):
     """Detection of centres: a heatmap of each class, and size and offset at its peaks.
 
     A detection is a cell that is the highest of the nine around it, so none are left out by

@@ -7,9 +7,10 @@ from torch.nn import functional as F
 
 from hat.data.sample import Batch
 from hat.models.losses.scale_invariant_log_loss import ScaleInvariantLogLoss
+from hat.models.task_modules.task_module import TaskModule
 
 
-class DepthTask(nn.Module):
+class DepthTask(TaskModule):
     """Losses and predictions of depth, at full resolution.
 
     Logarithms come at any resolution and are brought to that of the picture by bilinear

@@ -16,12 +16,13 @@ from hat.models.boxes.points import check_levels, flatten_maps, grid_points
 from hat.models.losses.box_losses import GIoULoss
 from hat.models.losses.sigmoid_focal_loss import SigmoidFocalLoss
 from hat.models.task_modules.sums import check_classes, loss_values, num_positives
+from hat.models.task_modules.task_module import TaskModule
 from hat.models.truth import Objects, image_sizes, objects_of
 
 Outputs = dict[str, tuple[Tensor, ...]]
 
 
-class FcosTask(nn.Module):
+class FcosTask(TaskModule):
     """Losses and detections of `FcosHead`.
 
     The losses are `cls` over all places, `bbox` and `centerness` over those that are for an

@@ -3,13 +3,14 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hat.data.sample import Batch
 from hat.models.boxes.points import check_levels
+from hat.models.task_modules.task_module import TaskModule
 
 
-class KeypointTask(nn.Module):
+class KeypointTask(TaskModule):
     """The keypoints of the one object that a picture shows, as top-down methods find them.
 
     A detector finds the objects, and each is cut out into a picture of its own: `gt_keypoints`

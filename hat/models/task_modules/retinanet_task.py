@@ -16,12 +16,13 @@ from hat.models.boxes.nms import select_detections
 from hat.models.boxes.points import check_levels, flatten_maps
 from hat.models.losses.sigmoid_focal_loss import SigmoidFocalLoss
 from hat.models.task_modules.sums import check_classes, loss_values
+from hat.models.task_modules.task_module import TaskModule
 from hat.models.truth import Objects, image_sizes, objects_of
 
 Outputs = dict[str, tuple[Tensor, ...]]
 
 
-class RetinaNetTask(nn.Module):
+class RetinaNetTask(TaskModule):
     """Losses and detections of `RetinaNetHead`.
 
     The losses are `cls` over all anchors but those between background and object, and

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from hat.data.sample import Batch
 from hat.models.losses.cross_entropy_loss import CrossEntropyLoss
+from hat.models.task_modules.task_module import TaskModule
 
 
-class SegmentationTask(nn.Module):
+class SegmentationTask(TaskModule):
     """Losses and predictions of semantic segmentation, at full resolution.
 
     Scores come at any resolution and are brought to that of the labels, or of the picture, by

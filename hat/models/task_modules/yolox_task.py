@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss
 
@@ -13,6 +13,7 @@ from hat.models.boxes.coders import decode_boxes
 from hat.models.boxes.nms import select_detections
 from hat.models.boxes.points import check_levels, flatten_maps, grid_points
 from hat.models.boxes.simota import assign_simota
+from hat.models.task_modules.task_module import TaskModule
 from hat.models.truth import Objects, image_sizes, objects_of
 
 Maps = Mapping[str, Sequence[Tensor]]
@@ -28,7 +29,7 @@ class _Cells(NamedTuple):
     strides: Tensor  # (P,)
 
 
-class YoloxTask(nn.Module):
+class YoloxTask(TaskModule):
     """Detection without anchors: objectness, class and box of each cell, assigned by SimOTA.
 
     Of the four channels of `bbox` two shift the box's centre from the cell's left top
