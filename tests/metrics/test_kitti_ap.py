@@ -24,8 +24,15 @@ def random_case(seed, **settings):
     batch, preds = random_detections(seed, **settings)
     torch.manual_seed(seed)
     counts = [len(boxes) for boxes in batch["gt_bboxes"]]
-    batch["gt_occluded"] = [torch.randint(4, (count,)) for count in counts]
-    batch["gt_truncated"] = [torch.rand(count) ** 2 for count in counts]
+    batch["gt_occluded"] = [torch.randint(4, (n,)) * (torch.rand(n) < 0.4) for n in counts]
+    batch["gt_truncated"] = [torch.rand(count) ** 4 for count in counts]
+    if settings.get("max_preds") != 0:  # most objects are found well too, so that AP is not near 0
+        for image, count in enumerate(counts):
+            found = torch.rand(count) < 0.8
+            near = batch["gt_bboxes"][image] + torch.randn(count, 4)
+            rows = near[found], batch["gt_classes"][image][found], torch.rand(count)[found]
+            for key, more in zip(("bboxes", "classes", "scores"), rows, strict=True):
+                preds[key][image] = torch.cat([preds[key][image], more])
     regions = [torch.rand(int(n), 4).cumsum(1) * 100 for n in torch.randint(3, (len(counts),))]
     batch["gt_ignore_bboxes"] = regions
     return batch, preds
