@@ -184,6 +184,12 @@ def test_the_same_box_twice_is_left_once():
     assert rows.tolist() == [1]
 
 
+def test_a_threshold_below_zero_leaves_every_box_once():
+    same = BOXES[[0, 0, 0]]
+    rows, _ = soft_nms(same, SCORES, torch.zeros(3).long(), method="linear", score_threshold=-1.0)
+    assert sorted(rows.tolist()) == [0, 1, 2]
+
+
 def test_of_no_boxes_no_scores_are_lowered():
     rows, lowered = soft_nms(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0).long())
     assert rows.shape == lowered.shape == (0,)
