@@ -52,6 +52,16 @@ def test_a_whole_efficientdet_has_as_many_parameters_as_in_the_paper(number, siz
     assert total / 1e6 == pytest.approx(millions, rel=0.02)
 
 
+def test_parameters_are_as_many_as_worked_out_by_hand():
+    neck = BiFPN([40, 112, 320], 64, num_layers=1)
+    # 1x1 convolutions with bias and BatchNorm: the finest feature once, the middle one twice,
+    # the coarsest twice and for the extra levels.
+    laterals = (40 + 2 * 112 + 3 * 320) * 64 + 6 * (64 + 2 * 64)
+    # Eight fusions of 2, 2, 2, 2, 3, 3, 3 and 2 inputs: 3x3 depthwise, 1x1, BatchNorm.
+    fusions = 8 * (64 * 9 + 64 * 64 + 64 + 2 * 64) + 19
+    assert count(neck) == laterals + fusions
+
+
 @pytest.fixture
 def fusion():
     """One level fused with another by convolutions that pass everything on."""
