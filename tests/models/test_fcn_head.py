@@ -46,6 +46,15 @@ def test_each_convolution_sees_one_place_further():
     assert changed.sum() == 25
 
 
+def test_scores_can_be_finer_than_the_feature():
+    # With identity weights channel 4 * class + 2 * y + x is the score at (y, x) of each place.
+    head = FcnHead(8, 2, num_convs=0, upscale=2)
+    torch.nn.init.dirac_(head.classifier.weight)
+    torch.nn.init.zeros_(head.classifier.bias)
+    scores = head((torch.arange(8.0)[None, :, None, None],))
+    assert scores.tolist() == [[[[0, 1], [2, 3]], [[4, 5], [6, 7]]]]
+
+
 def test_dropout_works_in_training_alone():
     head = FcnHead(16, 3, num_convs=0, dropout=0.5)
     assert not torch.equal(head(FEATURES), head(FEATURES))
@@ -60,7 +69,7 @@ def test_channels_that_do_not_fit_are_refused_when_linked():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"num_convs": -1}, {"channels": 0}, {"dropout": 1.0}, {"dropout": -0.1}],
+    [{"num_convs": -1}, {"channels": 0}, {"upscale": 0}, {"dropout": 1.0}, {"dropout": -0.1}],
     ids=lambda value: "-".join(map(str, *value.items())),
 )
 def test_arguments_out_of_range_are_refused(arguments):

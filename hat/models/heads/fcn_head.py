@@ -14,6 +14,9 @@ class FcnHead(nn.Module):
         num_convs: How many 3x3 convolutions, each with BatchNorm and ReLU, 0 or more.
         in_index: Which of the features is used; by default the last, the coarsest.
         dropout: Share of channels set to zero in training, 0 to below 1.
+        upscale: How much finer the scores are than the feature: the last convolution gives
+            those of upscale x upscale places at once. Thin things are kept that scores
+            interpolated from coarse ones would lose.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -27,7 +30,9 @@ class FcnHead(nn.Module):
         Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015,
         section 4.1; with one 3x3 convolution before the scores, as in torchvision's
         `FCNHead` and in the auxiliary heads of Zhao et al., Pyramid Scene Parsing Network,
-        CVPR 2017.
+        CVPR 2017. `upscale` is the sub-pixel convolution of Shi et al., Real-Time Single Image
+        and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network,
+        CVPR 2016, section 2.2.
     """
 
     def __init__(
@@ -39,13 +44,15 @@ class FcnHead(nn.Module):
         num_convs: int = 1,
         in_index: int = -1,
         dropout: float = 0.0,
+        upscale: int = 1,
     ) -> None:
         super().__init__()
         channels = max(1, in_channels // 4) if channels is None else channels
-        if min(in_channels, num_classes, channels) < 1 or num_convs < 0:
+        if min(in_channels, num_classes, channels, upscale) < 1 or num_convs < 0:
             raise ValueError(
-                "in_channels, num_classes and channels must be at least 1 and num_convs at least "
-                f"0, got {in_channels}, {num_classes}, {channels} and {num_convs}"
+                "in_channels, num_classes, channels and upscale must be at least 1 and num_convs "
+                f"at least 0, got {in_channels}, {num_classes}, {channels}, {upscale} and "
+                f"{num_convs}"
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
@@ -63,9 +70,10 @@ class FcnHead(nn.Module):
             width = channels
         self.convs = nn.Sequential(*layers)
         self.dropout = nn.Dropout2d(dropout)
-        self.classifier = nn.Conv2d(width, num_classes, 1)
+        self.classifier = nn.Conv2d(width, num_classes * upscale**2, 1)
+        self.shuffle = nn.PixelShuffle(upscale)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
-        """Scores before softmax, (N, num_classes, h, w), in the size of the used feature."""
+        """Scores before softmax, (N, num_classes, h, w): `upscale` times the feature's size."""
         scores: Tensor = self.classifier(self.dropout(self.convs(features[self.in_index])))
-        return scores
+        return self.shuffle(scores)
