@@ -24,7 +24,7 @@ num_scenes = 3000
 num_val_scenes = 300
 size = [128, 256]
 batch_size = 16
-num_epochs = 20
+num_epochs = 8
 num_workers = 1
 learning_rate = 3e-3
 seed = 0
@@ -35,12 +35,12 @@ model = dict(
     type=OneStageDetector,
     backbone=dict(
         type="TimmBackbone",
-        name="resnet18",
+        name="resnet18d",
         out_indices=[1, 2, 3, 4],
-        options=dict(layers=[1, 1, 1, 1], channels=[24, 48, 96, 192], stem_width=24),
+        options=dict(layers=[1, 1, 1, 1], channels=[32, 48, 96, 192], stem_width=8),
     ),
-    neck=dict(type="FPN", in_channels=[24, 48, 96, 192], out_channels=48, batch_norm=True),
-    head=dict(type="YoloxHead", in_channels=[48] * 4, num_classes=6, channels=48, num_convs=1),
+    neck=dict(type="FPN", in_channels=[32, 48, 96, 192], out_channels=32, batch_norm=True),
+    head=dict(type="YoloxHead", in_channels=[32] * 4, num_classes=6, channels=32, num_convs=1),
     task=dict(type="YoloxTask", num_classes=6, strides=[4, 8, 16, 32]),
 )
 
@@ -83,7 +83,7 @@ float_trainer = dict(
         dict(type=LrUpdater, schedule=dict(type="OneCycleLr", pct_start=0.1)),
         ema,
         dict(type=StatsMonitor),
-        dict(type=Validation, predictor=float_predictor, weights=ema, every=5),
+        dict(type=Validation, predictor=float_predictor, weights=ema, every=4),
         dict(type=ProgressBar),
         dict(type=Checkpoint, best="val/AP"),
     ],
