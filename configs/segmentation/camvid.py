@@ -3,8 +3,8 @@
     hat train configs/segmentation/camvid.py data_root=/path/to/camvid
 
 `data_root` is SegNet's edition of CamVid, with `train.txt`, `val.txt` and `classes.txt`: 11
-classes, and 11 for void, which is not counted. Training sees scaled crops, among them more
-around rare things than there are in the pictures; validation sees whole pictures.
+classes, and 11 for void, which is not counted. Training sees scaled crops,
+validation whole pictures.
 """
 
 import math
@@ -17,7 +17,7 @@ from hat.callbacks import (
     StatsMonitor,
     Validation,
 )
-from hat.data import DataLoader, SegmentationList, ShuffledSampler
+from hat.data import DataLoader, PadCollate, SegmentationList, ShuffledSampler
 from hat.engine import Predictor, Trainer
 from hat.engine.processors import BatchProcessor
 from hat.metrics import MeanIoU
@@ -29,10 +29,9 @@ classes = [
     "Pedestrian", "Bicyclist",
 ]  # fmt: skip
 num_classes = 11
-size = [360, 480]
-crop = [256, 320]
+crop = [288, 384]
 batch_size = 6
-num_epochs = 180
+num_epochs = 100
 num_workers = 1
 learning_rate = 3e-3
 seed = 0
@@ -41,7 +40,6 @@ seed = 0
 frequency = [0.176, 0.243, 0.010, 0.330, 0.047, 0.101, 0.012, 0.011, 0.061, 0.006, 0.003]
 # As in ENet (Paszke et al. 2016, section 5.2), whose 1.02 makes rare classes count more.
 class_weight = [1 / math.log(1.1 + share) for share in frequency]
-rare = [2, 6, 7, 9, 10]
 
 normalize = dict(type="Normalize", mean=[0.41, 0.42, 0.43], std=[0.30, 0.31, 0.30])
 
@@ -50,13 +48,13 @@ model = dict(
     backbone=dict(
         type="TimmBackbone",
         name="resnet18",
-        out_indices=[1, 2, 3, 4],
+        out_indices=[0, 1, 2, 3, 4],
         options=dict(
-            channels=[24, 64, 128, 192], layers=[1, 2, 2, 2], stem_type="deep", stem_width=16
+            channels=[24, 48, 96, 160], layers=[1, 2, 2, 2], stem_type="deep", stem_width=8
         ),
     ),
-    neck=dict(type="UNetDecoder", in_channels=[24, 64, 128, 192], channels=[32, 64, 96]),
-    head=dict(type="FcnHead", in_channels=32, num_classes=num_classes, num_convs=0, in_index=0),
+    neck=dict(type="UNetDecoder", in_channels=[16, 24, 48, 96, 160], channels=[16, 24, 48, 64]),
+    head=dict(type="FcnHead", in_channels=16, num_classes=num_classes, num_convs=0, in_index=0),
     task=dict(
         type="SegmentationTask",
         num_classes=num_classes,
@@ -72,12 +70,8 @@ train_loader = dict(
         classes=f"{data_root}/classes.txt",
         ignore_label=11,
         transform=[
-            dict(
-                type="torchvision.transforms.v2.ScaleJitter",
-                target_size=size,
-                scale_range=[0.7, 1.6],
-            ),
-            dict(type="ClassAwareCrop", size=crop, focus=rare, focus_p=0.4),
+            dict(type="torchvision.transforms.v2.RandomResize", min_size=270, max_size=540),
+            dict(type="ClassAwareCrop", size=crop),
             dict(type="torchvision.transforms.v2.RandomHorizontalFlip"),
         ],
     ),
@@ -93,6 +87,8 @@ val_loader = dict(
         classes=f"{data_root}/classes.txt",
         ignore_label=11,
     ),
+    # Features of all strides then fit together as they do in training.
+    collate=dict(type=PadCollate, size_divisor=32, fill=107),
     batch_size=4,
 )
 
@@ -104,7 +100,7 @@ float_predictor = dict(
     normalize=normalize,
     channels_last=True,
 )
-ema = dict(type=ExponentialMovingAverage, decay=0.997)
+ema = dict(type=ExponentialMovingAverage, decay=0.995)
 float_trainer = dict(
     type=Trainer,
     model=model,
@@ -131,7 +127,7 @@ float_trainer = dict(
         dict(type=LrUpdater, schedule=dict(type="OneCycleLr", pct_start=0.1)),
         ema,
         dict(type=StatsMonitor),
-        dict(type=Validation, predictor=float_predictor, weights=ema, every=5),
+        dict(type=Validation, predictor=float_predictor, weights=ema, every=10),
         dict(type=ProgressBar),
         dict(type=Checkpoint, best="val/mIoU"),
     ],

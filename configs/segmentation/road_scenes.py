@@ -5,6 +5,8 @@
 Nothing has to be on disk. No scene is seen twice in training; those of validation are others.
 """
 
+import math
+
 from hat.callbacks import (
     Checkpoint,
     ExponentialMovingAverage,
@@ -29,6 +31,14 @@ num_workers = 1
 learning_rate = 4e-3
 seed = 0
 
+# Share of each class in the pixels of 300 training scenes.
+frequency = [
+    0.222, 0.308, 0.019, 0.040, 0.062, 0.123, 0.074,
+    0.014, 0.058, 0.064, 0.006, 0.003, 0.006, 0.003,
+]  # fmt: skip
+# As in ENet (Paszke et al. 2016, section 5.2): without, small things are not found in so few steps.
+class_weight = [1 / math.log(1.1 + share) for share in frequency]
+
 normalize = dict(type="Normalize", mean=0.3, std=0.19)
 
 model = dict(
@@ -43,7 +53,11 @@ model = dict(
     ),
     neck=dict(type="UNetDecoder", in_channels=[16, 24, 48, 96, 128], channels=[16, 32, 48, 64]),
     head=dict(type="FcnHead", in_channels=16, num_classes=num_classes, num_convs=0, in_index=0),
-    task=dict(type="SegmentationTask", num_classes=num_classes),
+    task=dict(
+        type="SegmentationTask",
+        num_classes=num_classes,
+        losses=dict(ce=dict(type="CrossEntropyLoss", class_weight=class_weight)),
+    ),
 )
 
 train_loader = dict(
