@@ -23,10 +23,10 @@ from hat.models import OneStageDetector
 num_scenes = 3000
 num_val_scenes = 300
 size = [128, 256]
-batch_size = 16
+batch_size = 8
 num_epochs = 8
 num_workers = 1
-learning_rate = 3e-3
+learning_rate = 2e-3
 seed = 0
 
 normalize = dict(type="Normalize", mean=[0.32, 0.31, 0.31], std=[0.19, 0.18, 0.21])

@@ -25,7 +25,7 @@ num_classes = 14
 size = (128, 256)
 num_scenes = 12_000
 num_val_scenes = 200
-batch_size = 8
+batch_size = 4
 num_epochs = 1
 num_workers = 1
 learning_rate = 4e-3
@@ -48,11 +48,11 @@ model = dict(
         name="resnet18",
         out_indices=[0, 1, 2, 3, 4],
         options=dict(
-            channels=[24, 48, 96, 128], layers=[1, 1, 2, 1], stem_type="deep", stem_width=8
+            channels=[32, 48, 96, 128], layers=[1, 1, 1, 1], stem_type="deep", stem_width=8
         ),
     ),
-    neck=dict(type="UNetDecoder", in_channels=[16, 24, 48, 96, 128], channels=[16, 32, 48, 64]),
-    head=dict(type="FcnHead", in_channels=16, num_classes=num_classes, num_convs=0, in_index=0),
+    neck=dict(type="LadderDecoder", in_channels=[16, 32, 48, 96, 128], channels=24),
+    head=dict(type="FcnHead", in_channels=24, num_classes=num_classes, num_convs=0),
     task=dict(
         type="SegmentationTask",
         num_classes=num_classes,

@@ -61,6 +61,7 @@ from .necks.aspp import ASPP as ASPP
 from .necks.bifpn import BiFPN as BiFPN
 from .necks.deconv_decoder import DeconvDecoder as DeconvDecoder
 from .necks.fpn import FPN as FPN
+from .necks.ladder_decoder import LadderDecoder as LadderDecoder
 from .necks.pafpn import PAFPN as PAFPN
 from .necks.unet_decoder import UNetDecoder as UNetDecoder
 from .output import ModelOutput as ModelOutput

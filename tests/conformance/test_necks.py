@@ -17,6 +17,7 @@ MAKERS = {
     "DeconvDecoder": lambda: necks.DeconvDecoder(CHANNELS[-1:], [8, 6]),
     "FPN": lambda: necks.FPN(CHANNELS, 8, extra="p6p7"),
     "PAFPN": lambda: necks.PAFPN(CHANNELS, 8, batch_norm=True, activation="silu"),
+    "LadderDecoder": lambda: necks.LadderDecoder(CHANNELS, 8),
     "UNetDecoder": lambda: necks.UNetDecoder(CHANNELS, [6, 8]),
 }
 #: Sizes of the three features: a picture of 65x97 at strides 4, 8, 16 by a backbone that
