@@ -17,6 +17,9 @@ SAMPLE_STREAM = 1
 ORDER_STREAM = 2
 MODEL_STREAM = 3
 BUILD_STREAM = 4
+# 5 is that of the scenes of `hat.data.RoadScenes`.
+LABEL_STREAM = 6
+TASK_STREAM = 7
 
 _MASK = (1 << 64) - 1
 

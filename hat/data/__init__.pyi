@@ -1,5 +1,6 @@
 from .collates.lidar import LidarCollate as LidarCollate
 from .collates.pad import PadCollate as PadCollate
+from .collates.partial import PartialCollate as PartialCollate
 from .collates.ragged import RaggedCollate as RaggedCollate
 from .collates.stack import StackCollate as StackCollate
 from .colors import distinct_colors as distinct_colors
@@ -18,6 +19,7 @@ from .datasets.kitti import KittiObjectDataset as KittiObjectDataset
 from .datasets.mixed import MixedDataset as MixedDataset
 from .datasets.nuscenes_frame import NuScenesFrames as NuScenesFrames
 from .datasets.packed import PackedDataset as PackedDataset
+from .datasets.partial_labels import PartialLabels as PartialLabels
 from .datasets.repeat import RepeatDataset as RepeatDataset
 from .datasets.road_scenes import RoadScenes as RoadScenes
 from .datasets.segmentation_list import SegmentationList as SegmentationList

@@ -69,6 +69,17 @@ KEYS: dict[str, Key] = {
 }
 
 
+#: What only a batch has, of partly labelled samples and of several tasks: `labelled` is a dict
+#: of keys to int64 (K,), the ascending rows of the samples that have the key, whose entries
+#: are then K; `tasks` a tuple of the names of the tasks that the batch is for.
+OF_THE_BATCH = ("labelled", "tasks")
+
+
+def is_label(key: str) -> bool:
+    """Whether a key of a sample is truth, not input: `label` and what begins with `gt_`."""
+    return key == "label" or key.startswith("gt_")
+
+
 def num_samples(batch: Any) -> int:
     """How many samples a batch holds, by its `img_id` or else its first sized value.
 
@@ -78,7 +89,10 @@ def num_samples(batch: Any) -> int:
     if isinstance(batch, dict):
         if "img_id" in batch:
             return len(batch["img_id"])
-        for value in batch.values():
+        not_of_all = (*OF_THE_BATCH, *batch.get("labelled", ()))
+        for key, value in batch.items():
+            if key in not_of_all:
+                continue
             shape = getattr(value, "shape", None)  # `len` of a tensor is ten times slower
             if shape:
                 return int(shape[0])

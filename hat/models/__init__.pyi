@@ -67,10 +67,12 @@ from .necks.unet_decoder import UNetDecoder as UNetDecoder
 from .output import ModelOutput as ModelOutput
 from .structures.classifier import Classifier as Classifier
 from .structures.encoder_decoder import EncoderDecoder as EncoderDecoder
+from .structures.graph_model import GraphModel as GraphModel
 from .structures.one_stage_detector import OneStageDetector as OneStageDetector
 from .structures.segmentor import Segmentor as Segmentor
 from .structures.two_stage_detector import TwoStageDetector as TwoStageDetector
 from .task_modules.centernet_task import CenterNetTask as CenterNetTask
+from .task_modules.classification_task import ClassificationTask as ClassificationTask
 from .task_modules.depth_task import DepthTask as DepthTask
 from .task_modules.fcos_task import FcosTask as FcosTask
 from .task_modules.keypoint_task import KeypointTask as KeypointTask

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from hat.data.collates.stack import BatchError, common_keys, empty, name_of, pack
+from hat.data.collates.stack import BatchError, Packer, common_keys, empty, name_of, pack
 from hat.data.sample import Batch, Sample
 
 
@@ -34,6 +34,10 @@ class LidarCollate:
         if "points" not in keys:
             raise BatchError(f"{name_of(samples[0])} has no 'points': {sorted(keys)}")
         return {key: _joined(samples) if key == "points" else pack(key, samples) for key in keys}
+
+    def packer(self, samples: Sequence[Sample]) -> Packer:
+        """How one key of some of these samples is packed, but `points`; see `PartialCollate`."""
+        return pack
 
 
 def _joined(samples: Sequence[Sample]) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Pictures of different sizes in one batch, filled up at the right and at the bottom."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torchvision import tv_tensors
 
 from hat.data.collates.stack import (
     BatchError,
+    Packer,
     common_dtype,
     common_keys,
     empty,
@@ -74,11 +76,19 @@ class PadCollate:
         keys = common_keys(samples)
         if not {"img", "imgs"} & keys:
             raise BatchError(f"{name_of(samples[0])} has no 'img' to be padded: {sorted(keys)}")
-        sizes = [_size(sample["img" if "img" in keys else "imgs"]) for sample in samples]
+        sizes = [_picture_size(sample) for sample in samples]
         size = self._padded_size(sizes, samples)
-        batch = {key: self._packed(key, samples, sizes, size) for key in keys}
+        batch = {key: self._packed(key, samples, size) for key in keys}
         batch.setdefault("img_shape", sizes)
         return batch
+
+    def packer(self, samples: Sequence[Sample]) -> Packer:
+        """How one key of some of these samples is packed; see `PartialCollate`.
+
+        The canvas is that of all samples.
+        """
+        size = self._padded_size([_picture_size(sample) for sample in samples], samples)
+        return functools.partial(self._packed, size=size)
 
     def _padded_size(
         self, sizes: Sequence[tuple[int, int]], samples: Sequence[Sample]
@@ -98,16 +108,15 @@ class PadCollate:
         self,
         key: str,
         samples: Sequence[Sample],
-        sizes: Sequence[tuple[int, int]],
         size: tuple[int, int],
     ) -> Any:
         if key in ("img", "imgs"):
-            maps = _checked(key, samples, sizes)
+            maps = _checked(key, samples)
             return _padded(key, samples, maps, size, common_dtype(maps), self.fill)
         if key in _MAPS:
-            return _padded(key, samples, _checked(key, samples, sizes), size, *_MAPS[key])
+            return _padded(key, samples, _checked(key, samples), size, *_MAPS[key])
         if key == "gt_masks":
-            return [_padded_masks(masks, size) for masks in _checked(key, samples, sizes)]
+            return [_padded_masks(masks, size) for masks in _checked(key, samples)]
         return _on_canvas(pack(key, samples), size)
 
 
@@ -116,11 +125,14 @@ def _size(img: torch.Tensor) -> tuple[int, int]:
     return height, width
 
 
-def _checked(
-    key: str, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]]
-) -> list[torch.Tensor]:
+def _picture_size(sample: Sample) -> tuple[int, int]:
+    return _size(sample["img" if "img" in sample else "imgs"])
+
+
+def _checked(key: str, samples: Sequence[Sample]) -> list[torch.Tensor]:
     """The values of a key, plain, each with the size of its picture."""
-    for sample, size in zip(samples, sizes, strict=True):
+    for sample in samples:
+        size = _picture_size(sample)
         if _size(sample[key]) != size:
             raise BatchError(
                 f"'{key}' of {name_of(sample)} has shape {tuple(sample[key].shape)}, but its "

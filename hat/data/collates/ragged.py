@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from hat.data.collates.stack import common_keys, pack
+from hat.data.collates.stack import Packer, common_keys, pack
 from hat.data.sample import Batch, Sample
 
 
@@ -28,6 +28,10 @@ class RaggedCollate:
 
     def __call__(self, samples: list[Sample]) -> Batch:
         return {key: _listed(key, samples) for key in common_keys(samples)}
+
+    def packer(self, samples: Sequence[Sample]) -> Packer:
+        """How one key of some of these samples is packed; see `PartialCollate`."""
+        return _listed
 
 
 def _listed(key: str, samples: Sequence[Sample]) -> Any:

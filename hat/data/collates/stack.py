@@ -1,6 +1,6 @@
 """Many samples become one batch: tensors stacked, ragged keys listed."""
 
-from collections.abc import KeysView, Sequence
+from collections.abc import Callable, KeysView, Sequence
 from functools import reduce
 from operator import itemgetter
 from typing import Any
@@ -15,6 +15,9 @@ from hat.errors import HatError
 #: A tensor of up to so many bytes is sent from a worker in a message, which costs less than
 #: shared memory.
 MESSAGE_BYTES = 1 << 17
+
+#: Packs one key, of samples that have it all.
+Packer = Callable[[str, Sequence[Sample]], Any]
 
 _NUMBER = bool | int | float | np.number | np.bool_
 
@@ -38,6 +41,10 @@ class StackCollate:
 
     def __call__(self, samples: list[Sample]) -> Batch:
         return {key: pack(key, samples) for key in common_keys(samples)}
+
+    def packer(self, samples: Sequence[Sample]) -> Packer:
+        """How one key of some of these samples is packed; see `PartialCollate`."""
+        return pack
 
 
 def common_keys(samples: Sequence[Sample]) -> KeysView[str]:

@@ -11,6 +11,7 @@ from .kitti import KittiObjectDataset as KittiObjectDataset
 from .mixed import MixedDataset as MixedDataset
 from .nuscenes_frame import NuScenesFrames as NuScenesFrames
 from .packed import PackedDataset as PackedDataset
+from .partial_labels import PartialLabels as PartialLabels
 from .repeat import RepeatDataset as RepeatDataset
 from .road_scenes import RoadScenes as RoadScenes
 from .segmentation_list import SegmentationList as SegmentationList

@@ -15,7 +15,8 @@ class DevicePrefetcher:
     pins. Python runs ahead of the GPU: when it asks for the next step, the last one has
     been ordered and not finished, so copy and computation overlap, and no step is held
     back until the one after it is loaded. On the CPU it hands steps through. `Trainer` and
-    `Predictor` put it around what their loader gives.
+    `Predictor` put it around what their loader gives. `labelled` of a batch, which Python
+    reads, stays on the CPU.
 
     Args:
         steps: Batches, or lists of batches.
@@ -38,21 +39,34 @@ class DevicePrefetcher:
         copies = torch.cuda.Stream(self.device)
         for step in self.steps:
             with torch.cuda.stream(copies):
-                copied = map_leaves(step, self._to_device)
+                copied = to_device(step, self.device)
             current = torch.cuda.current_stream(self.device)
             current.wait_stream(copies)
             # The allocator must not give the memory away while the step still reads it.
             map_leaves(copied, self._record)
             yield copied
 
-    def _to_device(self, value: Any) -> Any:
-        return value.to(self.device, non_blocking=True) if _is_tensor(value) else value
-
     def _record(self, value: Any) -> Any:
-        if _is_tensor(value) and value.is_cuda:
+        if isinstance(value, torch.Tensor) and value.is_cuda:
             value.record_stream(torch.cuda.current_stream(self.device))
         return value
 
 
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor)
+def to_device(value: Any, device: torch.device) -> Any:
+    """A batch, or any nesting of dicts, lists and tuples, on a device.
+
+    `labelled` stays where it is: rows index lists too, and to read them off a device would
+    wait for it.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {
+            key: item if key == "labelled" else to_device(item, device)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [to_device(item, device) for item in value]
+    if type(value) is tuple:
+        return tuple(to_device(item, device) for item in value)
+    return value

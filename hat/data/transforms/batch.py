@@ -22,7 +22,14 @@ class BatchTransform(ABC):
     It stands in `batch_transforms` of a batch processor, beside transforms of torchvision
     over batches such as `MixUp`, which get `img` and `label` alone. `img` is normalised
     and on the device; lists hold a tensor for each sample.
+
+    Attributes:
+        takes_partial: Whether it minds `labelled`: of a key in it, the n-th entry is of
+            sample `labelled[key][n]`. Without that, batches of which some samples lack keys
+            are refused.
     """
+
+    takes_partial = False
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:
@@ -48,6 +55,8 @@ class BatchHorizontalFlip(BatchTransform):
         [[[[2.0, 1.0]]]]
     """
 
+    takes_partial = True
+
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
             raise ValueError(f"p must be within 0 to 1, got {p}")
@@ -66,18 +75,26 @@ class BatchHorizontalFlip(BatchTransform):
         is_mirrored = torch.rand(len(img)) < self.p
         width = img.shape[-1]
         mirrored: Batch = dict(batch)
-        on_device = is_mirrored.to(img.device, non_blocking=True)
+        labelled = batch.get("labelled", {})
+        # The draws of those samples that have a key: all, or the rows that `labelled` lists.
+        on_host = {key: is_mirrored[rows.cpu()] for key, rows in labelled.items()}
+        on_device = {
+            key: draws.to(img.device, non_blocking=True)
+            for key, draws in (*on_host.items(), ("img", is_mirrored))
+        }
         for key in ("img", "gt_seg", "gt_depth"):
             if key in batch:
                 value = batch[key]
-                choice = on_device.reshape(-1, *[1] * (value.ndim - 1))
+                draws = on_device.get(key, on_device["img"])
+                choice = draws.reshape(-1, *[1] * (value.ndim - 1))
                 mirrored[key] = torch.where(choice, value.flip(-1), value)
         for key in ("camera_matrix", "projection"):
             if key in batch:
-                mirrored[key] = _mirrored_cameras(batch[key], on_device, width)
+                draws = on_device.get(key, on_device["img"])
+                mirrored[key] = _mirrored_cameras(batch[key], draws, width)
         for key, mirror in _MIRRORS.items():
             if key in batch:
-                pairs = zip(batch[key], is_mirrored.tolist(), strict=True)
+                pairs = zip(batch[key], on_host.get(key, is_mirrored).tolist(), strict=True)
                 mirrored[key] = [mirror(v, width) if is_one else v for v, is_one in pairs]
         return mirrored
 
@@ -135,6 +152,8 @@ class BatchColorJitter(BatchTransform):
         >>> jitter({"img": torch.full((2, 3, 4, 4), 0.5)})["img"].shape
         torch.Size([2, 3, 4, 4])
     """
+
+    takes_partial = True
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torchvision import tv_tensors
 
+from hat.data.loaders.device_prefetcher import to_device
 from hat.data.sample import Batch
 from hat.data.transforms.batch import BatchTransform
 from hat.data.transforms.normalize import Normalize
@@ -18,7 +19,8 @@ class InputPreparation:
         normalize: Called with a uint8 `img` (N, 3, H, W).
         batch_transforms: Transforms of `torchvision.transforms.v2` over whole batches,
             such as `MixUp`; they see the normalised `img` and `label`, and change both
-            together. A `BatchTransform` sees all keys.
+            together. A `BatchTransform` sees all keys. In a batch of which some pictures lack
+            labels, those that could mistake one picture's label for another's are refused.
         device: Where to.
         channels_last: Store `img` with channels innermost, as fast convolutions like it.
     """
@@ -43,13 +45,15 @@ class InputPreparation:
     def __call__(self, batch: Batch) -> Batch:
         """The batch on the device; the given one is not changed."""
         if self._is_elsewhere:
-            batch = _moved(batch, self.device)
+            batch = to_device(batch, self.device)
         img = batch.get("img") if isinstance(batch, dict) else None
         if img is None:
             return batch
         batch = dict(batch, img=img.as_subclass(torch.Tensor))
         if img.dtype == torch.uint8:
             batch["img"] = self.normalize(batch["img"])
+        if "labelled" in batch:
+            self._refuse_what_counts_on_all(batch)
         for transform in self.batch_transforms:
             takes_all = isinstance(transform, BatchTransform)
             batch |= transform(batch if takes_all else _picture_part(batch))
@@ -58,6 +62,28 @@ class InputPreparation:
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
         return batch
 
+    def _refuse_what_counts_on_all(self, batch: Batch) -> None:
+        """Refuse transforms that would take the n-th label for that of the n-th picture.
+
+        Raises:
+            ValueError: If there is one.
+        """
+        labelled = batch["labelled"]
+        for transform in self.batch_transforms:
+            name = type(transform).__name__
+            if isinstance(transform, BatchTransform):
+                if not transform.takes_partial:
+                    raise ValueError(
+                        f"{name} does not say that it minds `labelled`, and some pictures of this "
+                        f"batch lack {', '.join(labelled)}: see BatchTransform.takes_partial"
+                    )
+            elif "label" in labelled:
+                raise ValueError(
+                    f"{name} takes a label for each picture, and only {len(labelled['label'])} of "
+                    f"{len(batch['img'])} in this batch have one: leave it out of batch_transforms, "
+                    "or label all pictures"
+                )
+
 
 def _picture_part(batch: Batch) -> dict[str, Any]:
     """What batch transforms may mix: everything else would be taken for pictures too."""
@@ -65,13 +91,3 @@ def _picture_part(batch: Batch) -> dict[str, Any]:
     if "label" in batch:
         part["label"] = batch["label"]
     return part
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, dict):
-        return {key: _moved(item, device) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_moved(item, device) for item in value]
-    return value

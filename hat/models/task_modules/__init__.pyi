@@ -1,4 +1,5 @@
 from .centernet_task import CenterNetTask as CenterNetTask
+from .classification_task import ClassificationTask as ClassificationTask
 from .depth_task import DepthTask as DepthTask
 from .fcos_task import FcosTask as FcosTask
 from .keypoint_task import KeypointTask as KeypointTask

@@ -54,6 +54,8 @@ class CenterNetTask(TaskModule):
         and not in pixels, as in the code that the authors published.
     """
 
+    truth_keys = ("gt_bboxes", "gt_classes")
+
     def __init__(
         self,
         num_classes: int,

@@ -40,6 +40,8 @@ class DepthTask(TaskModule):
         Network, NeurIPS 2014, section 3.2.
     """
 
+    truth_keys = ("gt_depth",)
+
     def __init__(
         self, losses: Mapping[str, nn.Module] | None = None, max_depth: float | None = None
     ) -> None:

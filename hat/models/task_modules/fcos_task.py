@@ -73,6 +73,8 @@ class FcosTask(TaskModule):
         (TPAMI 2022): sampling near centres, GIoU loss, sqrt of the scores' product.
     """
 
+    truth_keys = ("gt_bboxes", "gt_classes")
+
     def __init__(
         self,
         num_classes: int,

@@ -39,6 +39,8 @@ class KeypointTask(TaskModule):
         sections 2 and 4.1. Gaussians stand at the true position, not at the nearest place.
     """
 
+    truth_keys = ("gt_keypoints",)
+
     def __init__(self, num_keypoints: int, stride: int = 4, sigma: float = 2.0) -> None:
         super().__init__()
         if num_keypoints < 1 or stride < 1 or sigma <= 0:

@@ -79,6 +79,8 @@ class RetinaNetTask(TaskModule):
         smooth L1.
     """
 
+    truth_keys = ("gt_bboxes", "gt_classes")
+
     def __init__(
         self,
         num_classes: int,

@@ -47,6 +47,8 @@ class SegmentationTask(TaskModule):
         Network, CVPR 2017, section 3.3, whose weight is 0.4 too.
     """
 
+    truth_keys = ("gt_seg",)
+
     def __init__(
         self,
         num_classes: int,
@@ -66,25 +68,27 @@ class SegmentationTask(TaskModule):
         self.aux_weight = aux_weight
         self.terms = nn.ModuleDict(losses or {"ce": CrossEntropyLoss(ignore_index=ignore_index)})
 
-    def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+    def losses(self, outputs: Tensor | dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """Named scalars, weighted; none where the batch has no `gt_seg`.
 
         Args:
-            outputs: `seg` (N, num_classes, h, w), and `aux`, a tuple of the same kind.
+            outputs: `seg` (N, num_classes, h, w), and `aux`, a tuple of the same kind; or
+                `seg` by itself.
             batch: `gt_seg`, int64 (N, H, W).
         """
         if "gt_seg" not in batch:
             return {}
         labels = batch["gt_seg"]
+        outputs = _by_name(outputs)
         found = self._losses_of(outputs["seg"], labels)
         for index, scores in enumerate(outputs.get("aux", ())):
             for name, value in self._losses_of(scores, labels).items():
                 found[f"aux{index}_{name}"] = self.aux_weight * value
         return found
 
-    def predictions(self, outputs: dict[str, Any], batch: Batch) -> dict[str, Tensor]:
+    def predictions(self, outputs: Tensor | dict[str, Any], batch: Batch) -> dict[str, Tensor]:
         """The best class of every pixel: `seg`, int64 (N, H, W), in the size of `img`."""
-        scores = self._checked(outputs["seg"].detach()).float()
+        scores = self._checked(_by_name(outputs)["seg"].detach()).float()
         size = batch["img"].shape[-2:]
         # One picture at a time: full scores of a whole batch can be gigabytes. `max` finds the
         # same index as `argmax`, several times faster along a dimension that is not the last.
@@ -106,6 +110,10 @@ class SegmentationTask(TaskModule):
                 f"{tuple(scores.shape)}: give head and task the same num_classes"
             )
         return scores
+
+
+def _by_name(outputs: Tensor | dict[str, Any]) -> dict[str, Any]:
+    return {"seg": outputs} if isinstance(outputs, Tensor) else outputs
 
 
 def _resized(scores: Tensor, size: torch.Size) -> Tensor:

@@ -12,7 +12,12 @@ class TaskModule(nn.Module, ABC):
     """The raw outputs of a head into losses and predictions; the base of a task of yours.
 
     It casts outputs to float32, as they may come out of a network under autocast.
+
+    Attributes:
+        truth_keys: The keys of a sample that it cannot learn without.
     """
+
+    truth_keys: tuple[str, ...] = ()
 
     @abstractmethod
     def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:

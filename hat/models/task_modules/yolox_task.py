@@ -69,6 +69,8 @@ class YoloxTask(TaskModule):
         are of the code that the authors published.
     """
 
+    truth_keys = ("gt_bboxes", "gt_classes")
+
     def __init__(
         self,
         num_classes: int,

@@ -1,0 +1,1 @@
+"""What `GraphModel` is made of: its topology, its cuts, its partly labelled batches."""

@@ -1,0 +1,276 @@
+"""Which node reads what: a short function, or a mapping, traced into a graph once."""
+
+import inspect
+import operator
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from torch import fx
+
+from hat.registry import did_you_mean
+
+#: From the nodes and the inputs of a batch to named outputs.
+TopologyFunction = Callable[..., Mapping[str, Any]]
+#: Of each node the names of what it reads, an input or a node; `neck[-1]` is one of a tuple.
+TopologyMapping = Mapping[str, str | Sequence[str]]
+
+_REFERENCE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<index>-?\d+)\])?")
+
+
+class Topology:
+    """A static graph of named nodes, from inputs to named outputs.
+
+    Attributes:
+        graph: Every node is called in it; it ends with a dict of all outputs.
+        inputs: The keys of a batch that are read, in the order in which they are given.
+        outputs: The names of the outputs.
+    """
+
+    def __init__(self, graph: fx.Graph) -> None:
+        self.graph = graph
+        self.inputs = tuple(str(n.target) for n in graph.find_nodes(op="placeholder"))
+        self.outputs = tuple(self._end().args[0])  # type: ignore[arg-type]
+
+    def nodes_of(self, outputs: Collection[str]) -> tuple[str, ...]:
+        """The names of the nodes that some outputs need, in the order of their calls.
+
+        Raises:
+            ValueError: If there is no such output.
+        """
+        needed = self._needed(outputs)
+        calls = self.graph.find_nodes(op="call_module", sort=True)
+        return tuple(dict.fromkeys(str(node.target) for node in calls if node in needed))
+
+    def cut(self, outputs: Sequence[str]) -> fx.Graph:
+        """The graph of what some outputs need and nothing else, ending with a dict of them.
+
+        Raises:
+            ValueError: If there is no such output.
+        """
+        needed = self._needed(outputs)
+        part = fx.Graph()
+        copies: dict[fx.Node, fx.Node] = {}
+        for node in self.graph.nodes:
+            if node in needed:
+                copies[node] = part.node_copy(node, copies.__getitem__)
+        ends = self._ends()
+        wanted = {name: fx.map_arg(ends[name], copies.__getitem__) for name in outputs}
+        part.output(wanted)
+        return part
+
+    def _needed(self, outputs: Collection[str]) -> set[fx.Node]:
+        ends = self._ends()
+        left: list[fx.Node] = []
+        for name in outputs:
+            if name not in ends:
+                raise ValueError(
+                    f"the graph has no output '{name}'; it has {', '.join(ends)}."
+                    f"{did_you_mean(name, ends)}"
+                )
+            fx.map_arg(ends[name], left.append)
+        needed: set[fx.Node] = set()
+        while left:
+            node = left.pop()
+            if node not in needed:
+                needed.add(node)
+                left += node.all_input_nodes
+        return needed
+
+    def _ends(self) -> dict[str, Any]:
+        ends: dict[str, Any] = self._end().args[0]  # type: ignore[assignment]
+        return ends
+
+    def _end(self) -> fx.Node:
+        (end,) = self.graph.find_nodes(op="output")
+        return end
+
+
+def trace(function: TopologyFunction, nodes: Collection[str]) -> Topology:
+    """The graph of a function, which is called once, with stand-ins for all values.
+
+    Args:
+        function: Called with the nodes, by attribute, and the keys of a batch that its
+            parameters name; returns a dict of outputs.
+        nodes: The names of all nodes.
+
+    Raises:
+        ValueError: If it uses a node that is not there, leaves one unused, returns no
+            dict of values, or looks at the values that flow through it.
+
+    Example:
+        >>> def topology(nodes, img):
+        ...     features = nodes.backbone(img)
+        ...     return dict(seg=nodes.seg_head(features), scene=nodes.scene_head(features))
+        >>> trace(topology, ["backbone", "seg_head", "scene_head"]).nodes_of(["scene"])
+        ('backbone', 'scene_head')
+    """
+    _, *inputs = inspect.signature(function).parameters
+    if not inputs:
+        raise ValueError("a topology needs an input beside the nodes, such as topology(nodes, img)")
+    graph = fx.Graph()
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    values = [fx.Proxy(graph.placeholder(name), tracer) for name in inputs]
+    try:
+        outputs = function(_Nodes(tracer, nodes), *values)
+    except fx.proxy.TraceError as error:
+        raise ValueError(
+            f"the topology looks at values that flow through it ({error}): it may call nodes, "
+            "index and combine tensors, but not decide by them; put that into a node"
+        ) from error
+    if not isinstance(outputs, Mapping) or not outputs:
+        raise ValueError(
+            f"a topology must return a dict of named outputs, got {type(outputs).__name__}"
+        )
+    graph.output({name: _unwrapped(value, name) for name, value in outputs.items()})
+    return _checked(graph, nodes)
+
+
+def link(
+    topology: TopologyMapping,
+    outputs: Mapping[str, str],
+    nodes: Collection[str],
+    inputs: Collection[str] = ("img",),
+) -> Topology:
+    """The graph that a mapping describes.
+
+    Args:
+        topology: See `TopologyMapping`; in any order.
+        outputs: Of each output, what it is: a node, or `node[index]`.
+        nodes: The names of all nodes.
+        inputs: The keys of a batch that nodes read.
+
+    Raises:
+        ValueError: If a node or an input is unknown or unused, or nodes read each other in a
+            cycle.
+
+    Example:
+        >>> edges = dict(seg_head="neck", neck=["backbone"], backbone="img")
+        >>> link(edges, dict(seg="seg_head"), list(edges)).nodes_of(["seg"])
+        ('backbone', 'neck', 'seg_head')
+    """
+    for name in topology:
+        if name not in nodes:
+            raise ValueError(
+                f"the topology links '{name}', which is no node.{did_you_mean(name, nodes)}"
+            )
+    sources = {name: _references(read, name) for name, read in topology.items()}
+    for name, read in sources.items():
+        for source, _ in read:
+            if source in nodes and source not in topology:
+                raise ValueError(f"'{source}' is read, but the topology does not say what it reads")
+            if source not in nodes and source not in inputs:
+                raise ValueError(
+                    f"node '{name}' reads '{source}', which is neither a node nor one of the "
+                    f"inputs, {', '.join(inputs)}.{did_you_mean(source, [*nodes, *inputs])}"
+                )
+    graph = fx.Graph()
+    values = {name: graph.placeholder(name) for name in inputs}
+    left = dict(sources)
+    while left:
+        ready = [name for name, read in left.items() if all(source in values for source, _ in read)]
+        if not ready:
+            raise ValueError(_cycle(left, set(values)))
+        for name in ready:
+            arguments = tuple(_picked(graph, values, reference) for reference in left.pop(name))
+            values[name] = graph.call_module(name, arguments)
+    ends = {}
+    for name, reference in outputs.items():
+        (found,) = _references(reference, name)
+        if found[0] not in values:
+            raise ValueError(
+                f"output '{name}' is '{found[0]}', which is no node."
+                f"{did_you_mean(found[0], values)}"
+            )
+        ends[name] = _picked(graph, values, found)
+    graph.output(ends)
+    return _checked(graph, nodes)
+
+
+class _Nodes:
+    """What a topology function calls its nodes by: each call becomes one of the graph."""
+
+    def __init__(self, tracer: fx.proxy.GraphAppendingTracer, names: Collection[str]) -> None:
+        self._tracer = tracer
+        self._names = names
+
+    def __getattr__(self, name: str) -> Callable[..., fx.Proxy]:
+        if name not in self._names:
+            raise ValueError(
+                f"the topology calls '{name}', which is no node.{did_you_mean(name, self._names)}"
+            )
+
+        def call(*args: Any, **kwargs: Any) -> fx.Proxy:
+            return self._tracer.create_proxy("call_module", name, args, kwargs)
+
+        return call
+
+    __getitem__ = __getattr__
+
+
+def _unwrapped(value: Any, name: str) -> Any:
+    """The graph's nodes in place of stand-ins, in a value that may hold several."""
+    found: list[fx.Node] = []
+
+    def unwrap(part: Any) -> Any:
+        if isinstance(part, fx.Proxy):
+            found.append(part.node)
+            return part.node
+        if isinstance(part, Mapping):
+            return {key: unwrap(item) for key, item in part.items()}
+        if isinstance(part, list | tuple):
+            return tuple(unwrap(item) for item in part)
+        return part
+
+    unwrapped = unwrap(value)
+    if not found:
+        raise ValueError(f"output '{name}' of the topology does not come from a node: {value!r}")
+    return unwrapped
+
+
+def _references(read: str | Sequence[str], reader: str) -> list[tuple[str, int | None]]:
+    found = []
+    for text in [read] if isinstance(read, str) else read:
+        match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(
+                f"'{reader}' reads {text!r}; expected a name, such as neck or neck[-1]"
+            )
+        found.append((match["name"], None if match["index"] is None else int(match["index"])))
+    if not found:
+        raise ValueError(f"node '{reader}' reads nothing: give it an input, such as img")
+    return found
+
+
+def _picked(
+    graph: fx.Graph, values: Mapping[str, fx.Node], reference: tuple[str, int | None]
+) -> fx.Node:
+    name, index = reference
+    if index is None:
+        return values[name]
+    return graph.call_function(operator.getitem, (values[name], index))
+
+
+def _cycle(left: Mapping[str, list[tuple[str, int | None]]], known: set[str]) -> str:
+    """Which nodes wait for each other."""
+    path = [next(iter(left))]
+    while path.count(path[-1]) < 2:
+        path.append(next(source for source, _ in left[path[-1]] if source not in known))
+    path = path[path.index(path[-1]) :]
+    return f"the topology has a cycle: {' reads '.join(path)}"
+
+
+def _checked(graph: fx.Graph, nodes: Collection[str]) -> Topology:
+    topology = Topology(graph)
+    used = topology.nodes_of(topology.outputs)
+    unused = [name for name in nodes if name not in used]
+    if unused:
+        raise ValueError(
+            f"no output needs {', '.join(map(repr, unused))}: link these nodes to an output, or "
+            "leave them out"
+        )
+    for value in graph.find_nodes(op="placeholder"):
+        if not value.users:
+            raise ValueError(f"no node reads the input '{value.target}': leave it out")
+    graph.lint()
+    return topology
