@@ -28,6 +28,7 @@ from hat.data import (
     MixedDataset,
     NuScenesFrames,
     PackedDataset,
+    PartialLabels,
     RepeatDataset,
     RoadScenes,
     SegmentationList,
@@ -88,6 +89,9 @@ MAKERS = {
         [ImageFolder(folder_of_pictures(folder))] * 2, [2, 1], transform=transform
     ),
     "PackedDataset": lambda folder, transform: PackedDataset(packed(folder), transform),
+    "PartialLabels": lambda folder, transform: PartialLabels(
+        ImageFolder(folder_of_pictures(folder)), [["label"], "all"], transform=transform
+    ),
     "RepeatDataset": lambda folder, transform: RepeatDataset(
         ImageFolder(folder_of_pictures(folder)), 2, transform
     ),

@@ -41,16 +41,16 @@ class PartialLabels(WrapperDataset):
 
     Raises:
         ValueError: If there is no set, a set names what is no label, or `shares` are not one
-            positive number for each set.
+            positive number for each set; or, when a sample is asked for, if it lacks a key
+            that its set names.
         TypeError: If `sets` is not a list of lists of keys and `all`.
-        KeyError: When a sample is asked for, if it lacks a key that its set names.
 
     Example:
         >>> scenes = RoadScenes(length=3, size=(64, 128))
         >>> partial = PartialLabels(scenes, sets=[["gt_bboxes"], ["gt_seg", "gt_depth"], "all"])
         >>> [partial.set_of(index) for index in range(3)]
-        [0, 2, 1]
-        >>> sorted(key for key in partial[2] if key.startswith("gt_"))
+        [2, 1, 2]
+        >>> sorted(key for key in partial[1] if key.startswith("gt_"))
         ['gt_depth', 'gt_seg']
     """
 
@@ -97,9 +97,10 @@ class PartialLabels(WrapperDataset):
         missing = [] if keys == "all" else [key for key in keys if key not in sample]
         if missing:
             labels = ", ".join(filter(is_label, sample)) or "no labels"
-            raise KeyError(
+            raise ValueError(
                 f"set {self.set_of(index)} of PartialLabels keeps '{missing[0]}', which sample "
-                f"{sample['img_id']} of {type(self.datasets[0]).__name__} lacks: it has {labels}"
+                f"{sample['img_id']} of {type(self.datasets[0]).__name__} lacks: it has "
+                f"{labels}.{did_you_mean(missing[0], sample)}"
             )
         return self._kept(sample, index)
 

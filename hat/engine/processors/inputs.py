@@ -80,8 +80,8 @@ class InputPreparation:
             elif "label" in labelled:
                 raise ValueError(
                     f"{name} takes a label for each picture, and only {len(labelled['label'])} of "
-                    f"{len(batch['img'])} in this batch have one: leave it out of batch_transforms, "
-                    "or label all pictures"
+                    f"{len(batch['img'])} in this batch have one: leave it out of "
+                    "batch_transforms, or label all pictures"
                 )
 
 
