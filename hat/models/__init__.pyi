@@ -56,6 +56,7 @@ from .losses.lovasz_loss import LovaszLoss as LovaszLoss
 from .losses.ohem_cross_entropy_loss import OhemCrossEntropyLoss as OhemCrossEntropyLoss
 from .losses.scale_invariant_log_loss import ScaleInvariantLogLoss as ScaleInvariantLogLoss
 from .losses.sigmoid_focal_loss import SigmoidFocalLoss as SigmoidFocalLoss
+from .losses.uncertainty_weighting import UncertaintyWeighting as UncertaintyWeighting
 from .names import matching_names as matching_names
 from .necks.aspp import ASPP as ASPP
 from .necks.bifpn import BiFPN as BiFPN

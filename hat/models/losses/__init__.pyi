@@ -11,3 +11,4 @@ from .lovasz_loss import LovaszLoss as LovaszLoss
 from .ohem_cross_entropy_loss import OhemCrossEntropyLoss as OhemCrossEntropyLoss
 from .scale_invariant_log_loss import ScaleInvariantLogLoss as ScaleInvariantLogLoss
 from .sigmoid_focal_loss import SigmoidFocalLoss as SigmoidFocalLoss
+from .uncertainty_weighting import UncertaintyWeighting as UncertaintyWeighting
