@@ -12,10 +12,13 @@ from hat.registry import did_you_mean
 
 #: From the nodes and the inputs of a batch to named outputs.
 TopologyFunction = Callable[..., Mapping[str, Any]]
-#: Of each node the names of what it reads, an input or a node; `neck[-1]` is one of a tuple.
+#: Of each node the names of what it reads, an input or a node; `neck[-1]` is one of a tuple, `neck[1:]` some of it.
 TopologyMapping = Mapping[str, str | Sequence[str]]
 
-_REFERENCE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<index>-?\d+)\])?")
+_REFERENCE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<start>-?\d+)?(?P<colon>:)?(?P<stop>-?\d+)?\])?")
+
+#: What is read: a name, and which of its items: all, one, or a slice.
+_Reference = tuple[str, int | slice | None]
 
 
 class Topology:
@@ -59,6 +62,10 @@ class Topology:
         part.output(wanted)
         return part
 
+    def value_of(self, output: str) -> Any:
+        """What an output is: a node of `graph`, or a dict or tuple of such."""
+        return self._ends()[output]
+
     def _needed(self, outputs: Collection[str]) -> set[fx.Node]:
         ends = self._ends()
         left: list[fx.Node] = []
@@ -86,6 +93,42 @@ class Topology:
         return end
 
 
+def spelled(value: Any) -> str:
+    """How one would write a value of a graph: `img`, `neck[-1]`, `cat(left, right)`.
+
+    Example:
+        >>> edges = dict(neck="img", head=["neck[-1]", "img"])
+        >>> head = link(edges, dict(seg="head"), list(edges)).value_of("seg")
+        >>> spelled(head.args)
+        '(neck[-1], img)'
+    """
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {spelled(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "(" + ", ".join(map(spelled, value)) + ")"
+    if not isinstance(value, fx.Node):
+        return repr(value)
+    if value.op in ("placeholder", "call_module"):
+        return str(value.target)
+    if value.target is operator.getitem:
+        return f"{spelled(value.args[0])}[{spelled_index(value.args[1])}]"
+    arguments = [*map(spelled, value.args), *(f"{k}={spelled(v)}" for k, v in value.kwargs.items())]
+    return f"{operation_name(value)}({', '.join(arguments)})"
+
+
+def spelled_index(index: Any) -> str:
+    """What stands in brackets: `-1`, or `1:` for a slice."""
+    if not isinstance(index, slice):
+        return spelled(index)
+    ends = ["" if end is None else str(end) for end in (index.start, index.stop, index.step)]
+    return ":".join(ends if ends[2] else ends[:2])
+
+
+def operation_name(node: fx.Node) -> str:
+    """What an operation between nodes is called, such as `cat`."""
+    return str(getattr(node.target, "__name__", node.target))
+
+
 def trace(function: TopologyFunction, nodes: Collection[str]) -> Topology:
     """The graph of a function, which is called once, with stand-ins for all values.
 
@@ -105,18 +148,17 @@ def trace(function: TopologyFunction, nodes: Collection[str]) -> Topology:
         >>> trace(topology, ["backbone", "seg_head", "scene_head"]).nodes_of(["scene"])
         ('backbone', 'scene_head')
     """
-    _, *inputs = inspect.signature(function).parameters
-    if not inputs:
-        raise ValueError("a topology needs an input beside the nodes, such as topology(nodes, img)")
+    inputs = _inputs_of(function)
     graph = fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(graph)
     values = [fx.Proxy(graph.placeholder(name), tracer) for name in inputs]
     try:
         outputs = function(_Nodes(tracer, nodes), *values)
-    except fx.proxy.TraceError as error:
+    except (fx.proxy.TraceError, RuntimeError) as error:
         raise ValueError(
-            f"the topology looks at values that flow through it ({error}): it may call nodes, "
-            "index and combine tensors, but not decide by them; put that into a node"
+            f"the topology cannot be traced ({error}): it may call nodes, index and combine what "
+            "they return, but not decide by it, count it or bring tensors of its own; put that "
+            "into a node"
         ) from error
     if not isinstance(outputs, Mapping) or not outputs:
         raise ValueError(
@@ -149,6 +191,10 @@ def link(
         >>> link(edges, dict(seg="seg_head"), list(edges)).nodes_of(["seg"])
         ('backbone', 'neck', 'seg_head')
     """
+    for name in inputs:
+        if not name.isidentifier() or name in nodes:
+            why = "is a node too" if name in nodes else "cannot be an argument"
+            raise ValueError(f"the input '{name}' {why}: give it another name")
     for name in topology:
         if name not in nodes:
             raise ValueError(
@@ -208,6 +254,19 @@ class _Nodes:
     __getitem__ = __getattr__
 
 
+def _inputs_of(function: TopologyFunction) -> list[str]:
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) < 2:
+        raise ValueError("a topology needs an input beside the nodes, such as topology(nodes, img)")
+    for parameter in parameters:
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            raise ValueError(
+                f"the topology has a parameter '{parameter}': it must name the nodes and each "
+                "input, such as topology(nodes, img)"
+            )
+    return [parameter.name for parameter in parameters[1:]]
+
+
 def _unwrapped(value: Any, name: str) -> Any:
     """The graph's nodes in place of stand-ins, in a value that may hold several."""
     found: list[fx.Node] = []
@@ -228,30 +287,31 @@ def _unwrapped(value: Any, name: str) -> Any:
     return unwrapped
 
 
-def _references(read: str | Sequence[str], reader: str) -> list[tuple[str, int | None]]:
-    found = []
-    for text in [read] if isinstance(read, str) else read:
-        match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
-        if match is None:
-            raise ValueError(
-                f"'{reader}' reads {text!r}; expected a name, such as neck or neck[-1]"
-            )
-        found.append((match["name"], None if match["index"] is None else int(match["index"])))
-    if not found:
+def _references(read: str | Sequence[str], reader: str) -> list[_Reference]:
+    texts = [read] if isinstance(read, str) else list(read)
+    if not texts:
         raise ValueError(f"node '{reader}' reads nothing: give it an input, such as img")
-    return found
+    return [_reference(text, reader) for text in texts]
 
 
-def _picked(
-    graph: fx.Graph, values: Mapping[str, fx.Node], reference: tuple[str, int | None]
-) -> fx.Node:
+def _reference(text: Any, reader: str) -> _Reference:
+    match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
+    if match is None or text.endswith("[]"):
+        raise ValueError(
+            f"'{reader}' reads {text!r}; expected a name, or items of it: neck, neck[-1], neck[1:]"
+        )
+    start, stop = (None if match[n] is None else int(match[n]) for n in ("start", "stop"))
+    return match["name"], slice(start, stop) if match["colon"] else start
+
+
+def _picked(graph: fx.Graph, values: Mapping[str, fx.Node], reference: _Reference) -> fx.Node:
     name, index = reference
     if index is None:
         return values[name]
     return graph.call_function(operator.getitem, (values[name], index))
 
 
-def _cycle(left: Mapping[str, list[tuple[str, int | None]]], known: set[str]) -> str:
+def _cycle(left: Mapping[str, list[_Reference]], known: set[str]) -> str:
     """Which nodes wait for each other."""
     path = [next(iter(left))]
     while path.count(path[-1]) < 2:
@@ -272,5 +332,8 @@ def _checked(graph: fx.Graph, nodes: Collection[str]) -> Topology:
     for value in graph.find_nodes(op="placeholder"):
         if not value.users:
             raise ValueError(f"no node reads the input '{value.target}': leave it out")
+    for name in topology.outputs:
+        if not topology.nodes_of([name]):
+            raise ValueError(f"output '{name}' of the topology does not come from a node")
     graph.lint()
     return topology

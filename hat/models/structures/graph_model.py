@@ -24,7 +24,7 @@ class GraphModel(nn.Module):
         topology: How they are linked: a function `topology(nodes, img)` that calls the nodes
             and returns a dict of named outputs, traced once; its other parameters name keys
             of a batch. Or a mapping from each node to the name of what it reads, an input or
-            a node, or a list of such names; `neck[-1]` is one item of a tuple.
+            a node, or a list of such names; `neck[-1]` is one item of a tuple, `neck[1:]` some.
         tasks: By the names of outputs, what makes losses and predictions of them. An output
             without a task is a prediction as it is.
         outputs: With a mapping, what each output is: a node, or `node[index]`.
