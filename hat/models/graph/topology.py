@@ -12,7 +12,8 @@ from hat.registry import did_you_mean
 
 #: From the nodes and the inputs of a batch to named outputs.
 TopologyFunction = Callable[..., Mapping[str, Any]]
-#: Of each node the names of what it reads, an input or a node; `neck[-1]` is one of a tuple, `neck[1:]` some of it.
+#: Of each node the names of what it reads, an input or a node; `neck[-1]` is one item of a
+#: tuple, `neck[1:]` some of them.
 TopologyMapping = Mapping[str, str | Sequence[str]]
 
 _REFERENCE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<start>-?\d+)?(?P<colon>:)?(?P<stop>-?\d+)?\])?")

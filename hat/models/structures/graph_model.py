@@ -8,11 +8,16 @@ from torch import Tensor, fx, nn
 
 from hat.data.labelled import cut_batch, labelled_rows, num_labelled, take_rows
 from hat.data.sample import Batch, num_samples
+from hat.models.graph.migrate import migrate_weights
+from hat.models.graph.node_links import check_node_links
 from hat.models.graph.topology import Topology, TopologyFunction, TopologyMapping, link, trace
 from hat.models.output import ModelOutput
 from hat.models.task_modules.task_module import TaskModule
 from hat.models.weights import load_weights
 from hat.registry import did_you_mean
+
+#: What `GraphModel` calls its own attributes; nodes are attributes too.
+_TAKEN = ("tasks", "task_weights", "balance", "active_tasks", "node_names", "topology")
 
 
 class GraphModel(nn.Module):
@@ -33,6 +38,8 @@ class GraphModel(nn.Module):
         balance: Changes the losses, all that a step has in one dict, before they are summed,
             such as `UncertaintyWeighting`.
         weights: A local file, or a checkpoint folder, with weights of this whole model.
+        migrate_from: One of a model with other heads: what fits by name is copied, and the
+            log says what is kept, new, dropped or reshaped; see `migrate_weights`.
 
     Attributes:
         topology: The graph.
@@ -40,7 +47,7 @@ class GraphModel(nn.Module):
 
     Raises:
         ValueError: If the topology names what is not there, leaves a node unused or has a
-            cycle, or a task is for no output.
+            cycle; if nodes do not fit together, or a task is for no output.
 
     Example:
         >>> def topology(nodes, img):
@@ -58,7 +65,7 @@ class GraphModel(nn.Module):
     def __init__(
         self,
         nodes: Mapping[str, nn.Module],
-        topology: TopologyFunction | TopologyMapping,
+        topology: TopologyFunction | TopologyMapping | Topology,
         tasks: Mapping[str, TaskModule] | None = None,
         *,
         outputs: Mapping[str, str] | None = None,
@@ -66,6 +73,7 @@ class GraphModel(nn.Module):
         task_weights: Mapping[str, float] | None = None,
         balance: nn.Module | None = None,
         weights: str | None = None,
+        migrate_from: str | None = None,
     ) -> None:
         super().__init__()
         self.topology = _traced(nodes, topology, outputs, inputs)
@@ -74,9 +82,12 @@ class GraphModel(nn.Module):
             _check_known(name, self.topology.outputs, "tasks", "output")
         for name in task_weights or {}:
             _check_known(name, tasks, "task_weights", "task")
+        if weights is not None and migrate_from is not None:
+            raise ValueError("give weights=, for the same model, or migrate_from=, not both")
+        check_node_links(self.topology, nodes, tasks)
         self.node_names = tuple(nodes)
         for name, node in nodes.items():
-            if hasattr(self, name) or "." in name or not name.isidentifier():
+            if name in _TAKEN or hasattr(self, name) or hasattr(fx.GraphModule, name):
                 raise ValueError(f"a node cannot be called '{name}': give it another name")
             self.add_module(name, node)
         self.tasks: Mapping[str, TaskModule] = nn.ModuleDict(tasks)  # type: ignore[assignment]
@@ -87,6 +98,8 @@ class GraphModel(nn.Module):
         self._compile_options: dict[str, Any] | None = None
         if weights is not None:
             load_weights(self, weights)
+        if migrate_from is not None:
+            migrate_weights(self, migrate_from)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -98,7 +111,7 @@ class GraphModel(nn.Module):
         raw: dict[str, Any] = self.subgraph(self.topology.outputs)(img)
         return raw
 
-    def forward(self, batch: Batch, outputs: Sequence[str] | None = None) -> ModelOutput:
+    def forward(self, batch: Batch, outputs: str | Sequence[str] | None = None) -> ModelOutput:
         """Losses of the tasks that the batch has truth for; predictions in evaluation.
 
         Each task sees the samples that are labelled for it and no others, and its losses are
@@ -107,8 +120,9 @@ class GraphModel(nn.Module):
         Args:
             batch: The graph's inputs, such as `img` (N, 3, H, W) float32; what the tasks
                 learn from; `labelled`, if not all samples have it all, see `PartialCollate`.
-            outputs: What to compute; by default what the batch is for, its `tasks`, or else
-                everything. In training, what is not active or has no truth is not computed.
+            outputs: What to compute, a name or several; by default what the batch is for, its
+                `tasks`, or else everything. In training, tasks that are not active or have no
+                truth are not computed, nor, by default, outputs without a task.
 
         Returns:
             Losses and predictions, by their task's name and their own: `det/cls`.
@@ -132,27 +146,66 @@ class GraphModel(nn.Module):
             losses = self.balance(losses)
         return ModelOutput(losses, preds)
 
-    def subgraph(self, outputs: Sequence[str]) -> fx.GraphModule:
+    def subgraph(self, outputs: str | Sequence[str]) -> fx.GraphModule:
         """The part of the graph that some outputs need, as a module of its own.
 
         It is called with the inputs that it needs, by position in the order of
-        `topology.inputs` or by name, and returns a dict of raw outputs. Its parameters are
-        those of this model. The second call with the same outputs gives the same module.
+        `topology.inputs` or by name, and returns a dict of raw outputs. Its modules are those
+        of this model, so their mode and device are too. The second call with the same outputs
+        gives the same module.
 
         Raises:
             ValueError: If there is no such output, or none is asked for.
         """
-        key = tuple(outputs)
-        if key not in self._subgraphs:
+        key = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        part = self._subgraphs.get(key)
+        # A node may have been put in the place of another: by SyncBatchNorm, quantization, you.
+        if part is None or any(self._modules[n] is not m for n, m in part._modules.items()):
             if not key:
                 raise ValueError(f"ask for one of {', '.join(self.topology.outputs)} or more")
             graph = self.topology.cut(key)
             part = fx.GraphModule({n: getattr(self, n) for n in self.nodes_of(key)}, graph)
-            part.training = self.training
             if self._compile_options is not None:
                 part.compile(**self._compile_options)
             self._subgraphs[key] = part
-        return self._subgraphs[key]
+        part.training = self.training
+        return part
+
+    def without(self, outputs: str | Collection[str]) -> "GraphModel":
+        """A model without some outputs, their tasks, and the nodes that only these need.
+
+        It shares its modules with this one: copy it (`copy.deepcopy`) to train both apart.
+
+        Raises:
+            ValueError: If there is no such output, or none would be left.
+
+        Example:
+            >>> nodes = dict(backbone=ConvNet([8]), a=FcnHead(8, 5), b=FcnHead(8, 2))
+            >>> model = GraphModel(
+            ...     nodes, dict(backbone="img", a="backbone", b="backbone"), outputs=dict(a="a", b="b")
+            ... )
+            >>> model.without("a").node_names
+            ('backbone', 'b')
+        """
+        removed = [outputs] if isinstance(outputs, str) else list(outputs)
+        for name in removed:
+            _check_known(name, self.topology.outputs, "outputs", "output")
+        left = [name for name in self.topology.outputs if name not in removed]
+        if not left:
+            raise ValueError(f"without {', '.join(removed)} no output would be left")
+        used = self.nodes_of(left)
+        tasks = {name: task for name, task in self.tasks.items() if name in left}
+        model = GraphModel(
+            {name: getattr(self, name) for name in self.node_names if name in used},
+            Topology(self.topology.cut(left)),
+            tasks,
+            task_weights={n: w for n, w in self.task_weights.items() if n in tasks},
+            balance=self.balance,  # type: ignore[arg-type]
+        )
+        model.active_tasks = tuple(name for name in self.active_tasks if name in tasks)
+        model.training = model.tasks.training = self.training  # type: ignore[attr-defined]
+        model._compile_options = self._compile_options
+        return model
 
     def nodes_of(self, outputs: str | Collection[str]) -> tuple[str, ...]:
         """The names of the nodes that some outputs need, in the order in which they run."""
@@ -194,12 +247,15 @@ class GraphModel(nn.Module):
         }
 
     def compile(self, **options: Any) -> None:
-        """Compile each sub-graph when it is first called; losses and predictions run as they are."""
+        """Compile each sub-graph when it is first called; the tasks run as they are."""
         self._compile_options = options
         self._subgraphs = {}
 
-    def _wanted(self, batch: Batch, outputs: Sequence[str] | None) -> tuple[str, ...]:
-        names = tuple(batch.get("tasks", self.topology.outputs) if outputs is None else outputs)
+    def _wanted(self, batch: Batch, outputs: str | Sequence[str] | None) -> tuple[str, ...]:
+        if outputs is None:
+            everything = self.task_names if self.training and self.tasks else self.topology.outputs
+            outputs = batch.get("tasks", everything)
+        names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         if not self.training:
             return names
         for name in names:
@@ -238,12 +294,15 @@ class GraphModel(nn.Module):
 
 def _traced(
     nodes: Mapping[str, nn.Module],
-    topology: TopologyFunction | TopologyMapping,
+    topology: TopologyFunction | TopologyMapping | Topology,
     outputs: Mapping[str, str] | None,
     inputs: Sequence[str],
 ) -> Topology:
     if not nodes:
         raise ValueError("GraphModel needs nodes, got none")
+    for name in nodes:
+        if not name.isidentifier():
+            raise ValueError(f"a node cannot be called '{name}': a name has letters, digits and _")
     if isinstance(topology, Mapping):
         if not outputs:
             raise ValueError(
@@ -252,6 +311,8 @@ def _traced(
         return link(topology, outputs, tuple(nodes), inputs)
     if outputs is not None:
         raise ValueError("a topology function returns its outputs: leave out outputs=")
+    if isinstance(topology, Topology):
+        return topology
     return trace(topology, tuple(nodes))
 
 
