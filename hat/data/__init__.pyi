@@ -40,6 +40,7 @@ from .keypoints import KeyPoints as KeyPoints
 from .loaders.bad_samples import SkipBadSamples as SkipBadSamples
 from .loaders.data_loader import DataLoader as DataLoader
 from .loaders.device_prefetcher import DevicePrefetcher as DevicePrefetcher
+from .loaders.multi_task_loader import MultiTaskDataLoader as MultiTaskDataLoader
 from .loaders.sample_maker import SampleError as SampleError
 from .packing import PackError as PackError
 from .packing import pack as pack

@@ -2,8 +2,8 @@
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,18 +161,36 @@ class DataLoader:
         An iterable data set is gone through from its start and what stands before
         `start` is thrown away.
         """
-        if self.batch_size < self.num_processes:
-            raise ValueError(
-                f"batch_size is the number of samples over all processes: {self.batch_size} "
-                f"cannot be shared by {self.num_processes}"
-            )
+        self._check_processes()
         if self.is_iterable:
             return self._iterated(epoch, start)
         self._tell_of_short_step()
         batches = self._batches(epoch, start)
         if self.batches_per_step == 1:
             return batches
-        return self._grouped(batches, start)
+        return self._grouped(batches, range(start, len(self)))
+
+    def stream(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """The steps from one of an epoch on and those of all later epochs, without an end.
+
+        Workers go on from epoch to epoch without a pause.
+
+        Raises:
+            TypeError: If the data set is an iterable.
+            ValueError: If an epoch has no step for this process.
+        """
+        self._check_processes()
+        length = len(self)
+        if length == 0:
+            raise ValueError(
+                f"an epoch of {self.num_samples} samples has no step for {self.num_processes} "
+                "processes"
+            )
+        self._tell_of_short_step()
+        batches = self._batches(epoch, start, is_endless=True)
+        if self.batches_per_step == 1:
+            return batches
+        return self._grouped(batches, chain(range(start, length), cycle(range(length))))
 
     def key(self, epoch: int, position: int) -> SampleKey:
         """What the sample at a position of an epoch is made from.
@@ -200,21 +218,29 @@ class DataLoader:
         """
         return self._make_batch_maker(WorkerBoard(0)).sample(key, None, [] if bad is None else bad)
 
-    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+    def _check_processes(self) -> None:
+        if self.batch_size < self.num_processes:
+            raise ValueError(
+                f"batch_size is the number of samples over all processes: {self.batch_size} "
+                f"cannot be shared by {self.num_processes}"
+            )
+
+    def _batches(self, epoch: int, start: int, is_endless: bool = False) -> Iterator[Batch]:
         pipeline = self._pipeline
         if pipeline is None or pipeline.is_broken:
             pipeline = self._pipeline = self._make_pipeline(persistent=self.num_workers > 0)
         elif pipeline.is_open:  # validation on the training data, say: workers of its own
             pipeline = self._make_pipeline(persistent=False)
         pipeline.keys.epoch, pipeline.keys.start = epoch, start
+        pipeline.keys.is_endless = is_endless
         for made in pipeline.batches():
             if made.bad:
                 self._set_aside(made)
             yield made.batch
 
-    def _grouped(self, batches: Iterator[Batch], start: int) -> Iterator[list[Batch]]:
+    def _grouped(self, batches: Iterator[Batch], steps: Iterable[int]) -> Iterator[list[Batch]]:
         bounds = StepKeys(self).bounds
-        for step in range(start, len(self)):
+        for step in steps:
             yield [next(batches) for _ in bounds(step)]
 
     def _iterated(self, epoch: int, start: int) -> Iterator[Any]:

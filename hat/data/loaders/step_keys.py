@@ -1,7 +1,7 @@
 """Which samples make each batch of an epoch, for one of several processes."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ _FIRST_POSITIONS, _MORE_POSITIONS = 1024, 32_768
 
 
 class StepKeys:
-    """The keys of the batches of an epoch, from one of its steps to its end.
+    """The keys of the batches of an epoch, from one of its steps to its end, or to no end.
 
     Args:
         loader: The `DataLoader`: its numbers may change until an epoch begins. Not held in
@@ -23,18 +23,27 @@ class StepKeys:
             collector finds are each waited for 5 s.
         epoch: Which epoch.
         start: The first step.
+
+    Attributes:
+        is_endless: Whether the next epochs follow.
     """
 
     def __init__(self, loader: Any, epoch: int = 0, start: int = 0) -> None:
         self.loader = loader
         self.epoch = epoch
         self.start = start
+        self.is_endless = False
 
     def __len__(self) -> int:
         return sum(len(self.bounds(step)) for step in range(self.start, len(self.loader)))
 
     def __iter__(self) -> Iterator[BatchKey]:
-        return self._from(self.epoch, self.start, self.loader.seed)
+        seed = self.loader.seed
+        keys = self._from(self.epoch, self.start, seed)
+        if not self.is_endless:
+            return keys
+        later = (self._from(epoch, 0, seed) for epoch in count(self.epoch + 1))
+        return chain(keys, chain.from_iterable(later))
 
     def bounds(self, step: int) -> list[tuple[int, int]]:
         """The positions at which this process's batches of a step start and stop, none empty."""
@@ -45,8 +54,8 @@ class StepKeys:
         if start == stop:
             return []
         # As many on every process, or those with more would wait for the others for ever.
-        count = min(loader.batches_per_step, max((last - first) // loader.num_processes, 1))
-        edges = [start + (stop - start) * number // count for number in range(count + 1)]
+        num_batches = min(loader.batches_per_step, max((last - first) // loader.num_processes, 1))
+        edges = [start + (stop - start) * n // num_batches for n in range(num_batches + 1)]
         return list(pairwise(edges))
 
     def _from(self, epoch: int, start: int, seed: int) -> Iterator[BatchKey]:
