@@ -29,7 +29,7 @@ def check_links(
             _check_channels("neck", _numbers(neck.in_channels), given, source)
         given, source = getattr(neck, "out_channels", None), type(neck).__name__
     if given is not None and hasattr(head, "in_channels"):
-        _check_head(head, head_name, tuple(given), source)
+        check_source(head, head_name, tuple(given), source)
     classes = getattr(head, "num_classes", None), getattr(task, "num_classes", None)
     if None not in classes and classes[0] != classes[1]:
         raise ValueError(
@@ -38,8 +38,13 @@ def check_links(
         )
 
 
-def _check_head(head: nn.Module, name: str, given: tuple[int, ...], source: str) -> None:
-    wanted = head.in_channels
+def check_source(head: nn.Module, name: str, given: tuple[int, ...], source: str) -> None:
+    """Compare the `in_channels` of a module with those of the features that it takes.
+
+    Raises:
+        ValueError: If they differ; the message has `name` and `source` and says what to set.
+    """
+    wanted: Any = head.in_channels
     if not isinstance(wanted, int):
         _check_channels(name, _numbers(wanted), given, source)
         return

@@ -42,7 +42,7 @@ class Topology:
         Raises:
             ValueError: If there is no such output.
         """
-        needed = self._needed(outputs)
+        needed = self.needed_by(outputs)
         calls = self.graph.find_nodes(op="call_module", sort=True)
         return tuple(dict.fromkeys(str(node.target) for node in calls if node in needed))
 
@@ -52,7 +52,7 @@ class Topology:
         Raises:
             ValueError: If there is no such output.
         """
-        needed = self._needed(outputs)
+        needed = self.needed_by(outputs)
         part = fx.Graph()
         copies: dict[fx.Node, fx.Node] = {}
         for node in self.graph.nodes:
@@ -67,7 +67,12 @@ class Topology:
         """What an output is: a node of `graph`, or a dict or tuple of such."""
         return self._ends()[output]
 
-    def _needed(self, outputs: Collection[str]) -> set[fx.Node]:
+    def needed_by(self, outputs: Collection[str]) -> set[fx.Node]:
+        """The nodes of `graph` that some outputs need, inputs and operations too.
+
+        Raises:
+            ValueError: If there is no such output.
+        """
         ends = self._ends()
         left: list[fx.Node] = []
         for name in outputs:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from rich.console import Console
 from torch import Tensor, fx, nn
 
 from hat.data.labelled import cut_batch, labelled_rows, num_labelled, take_rows
 from hat.data.sample import Batch, num_samples
+from hat.models.graph.cost import describe_graph
 from hat.models.graph.migrate import migrate_weights
 from hat.models.graph.node_links import check_node_links
 from hat.models.graph.topology import Topology, TopologyFunction, TopologyMapping, link, trace
@@ -95,6 +97,7 @@ class GraphModel(nn.Module):
         self.balance: Callable[..., dict[str, Tensor]] | None = balance
         self.active_tasks = self.task_names
         self._subgraphs: dict[tuple[str, ...], fx.GraphModule] = {}
+        self._linked: tuple[nn.Module | None, ...] = ()  # the modules that are in sub-graphs
         self._compile_options: dict[str, Any] | None = None
         if weights is not None:
             load_weights(self, weights)
@@ -158,17 +161,22 @@ class GraphModel(nn.Module):
             ValueError: If there is no such output, or none is asked for.
         """
         key = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        modules = tuple(self._modules.values())
+        if modules != self._linked:
+            # One was put in the place of another: by SyncBatchNorm, quantization, you.
+            self._subgraphs, self._linked = {}, modules
         part = self._subgraphs.get(key)
-        # A node may have been put in the place of another: by SyncBatchNorm, quantization, you.
-        if part is None or any(self._modules[n] is not m for n, m in part._modules.items()):
+        if part is None:
             if not key:
                 raise ValueError(f"ask for one of {', '.join(self.topology.outputs)} or more")
             graph = self.topology.cut(key)
-            part = fx.GraphModule({n: getattr(self, n) for n in self.nodes_of(key)}, graph)
+            names = dict.fromkeys(str(n.target) for n in graph.find_nodes(op="call_module"))
+            part = fx.GraphModule({name: getattr(self, name) for name in names}, graph)
             if self._compile_options is not None:
                 part.compile(**self._compile_options)
             self._subgraphs[key] = part
-        part.training = self.training
+        if part.training != self.training:
+            part.training = self.training
         return part
 
     def without(self, outputs: str | Collection[str]) -> "GraphModel":
@@ -181,9 +189,8 @@ class GraphModel(nn.Module):
 
         Example:
             >>> nodes = dict(backbone=ConvNet([8]), a=FcnHead(8, 5), b=FcnHead(8, 2))
-            >>> model = GraphModel(
-            ...     nodes, dict(backbone="img", a="backbone", b="backbone"), outputs=dict(a="a", b="b")
-            ... )
+            >>> edges = dict(backbone="img", a="backbone", b="backbone")
+            >>> model = GraphModel(nodes, edges, outputs=dict(a="a", b="b"))
             >>> model.without("a").node_names
             ('backbone', 'b')
         """
@@ -238,6 +245,15 @@ class GraphModel(nn.Module):
             for name, buffer in module.named_buffers()
         }
 
+    def print(self, size: tuple[int, int], batch_size: int = 1) -> None:
+        """Print what each node reads, returns and costs, and which outputs need it.
+
+        Args:
+            size: Height and width of the pictures of which costs are counted.
+            batch_size: How many pictures.
+        """
+        Console(highlight=False).print(describe_graph(self, size, batch_size).table())
+
     def num_labelled(self, batch: Batch) -> dict[str, int]:
         """How many samples of a batch each task would learn from; tasks without any are 0."""
         return {
@@ -289,7 +305,7 @@ class GraphModel(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # Sub-graphs are made again where they are needed: a copy must not run the first one's.
-        return self.__dict__ | {"_subgraphs": {}}
+        return self.__dict__ | {"_subgraphs": {}, "_linked": ()}
 
 
 def _traced(
