@@ -1,6 +1,7 @@
 """Saves the whole state of a run, and takes it up again."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from hat.engine.progress import Progress, StepOutcome
 from hat.engine.scores import Scores, is_better
 from hat.engine.state import TrainingState
 from hat.errors import HatError
+from hat.registry import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +35,11 @@ class Checkpoint(Callback):
         every: Save after this many epochs or steps, and at the end of the run.
         by: The unit of `every`.
         keep_last: How many of the newest to keep.
-        best: A score; the checkpoint where it was best is kept too, and saved even if
-            it is not the time for one.
-        mode: Whether the best is the largest or the smallest; by default as the writer
-            of the score says.
+        best: A score, or several; the checkpoint where it was best, for each its own, is
+            kept too, and saved even if it is not the time for one. `hat validate` and
+            `hat predict` take the first one's.
+        mode: Whether the best is the largest or the smallest, for all or by their names; by
+            default as the writer of the score says.
         resume: `auto` takes up the newest whole checkpoint of the folder, if there is
             any; a path takes up that one.
         folder: Where to; by default `checkpoints` in the run's folder.
@@ -53,8 +56,8 @@ class Checkpoint(Callback):
         by: Literal["epoch", "step"] = "epoch",
         *,
         keep_last: int = 2,
-        best: str | None = None,
-        mode: Literal["max", "min"] | None = None,
+        best: str | Sequence[str] | None = None,
+        mode: Literal["max", "min"] | Mapping[str, Literal["max", "min"]] | None = None,
         resume: str | Path | None = None,
         folder: str | Path | None = None,
     ) -> None:
@@ -62,21 +65,21 @@ class Checkpoint(Callback):
             raise ValueError(f"every and keep_last must be at least 1, got {every=}, {keep_last=}")
         if by not in ("epoch", "step"):
             raise ValueError(f"by must be 'epoch' or 'step', got {by!r}")
-        if mode not in ("max", "min", None):
-            raise ValueError(f"mode must be 'max', 'min' or None, got {mode!r}")
+        names = [] if best is None else [best] if isinstance(best, str) else list(best)
+        modes = _modes(mode, names)
         self.every = every
         self.by = by
         self.keep_last = keep_last
-        self.best = best
-        self.mode = mode
+        self.best = names
+        self.modes = modes
         self.resume = resume
         self.folder = None if folder is None else Path(folder)
         self._saved_at: tuple[int, int] | None = None
-        self._best_value: float | None = None
+        self._best_values: dict[str, float] = {}
         self._seen_at = -1
 
     def reads(self) -> list[str]:
-        return [] if self.best is None else [self.best]
+        return list(self.best)
 
     def check(self, *, run_dir: Path | None, **kwargs: Any) -> None:
         if self.folder is None:
@@ -109,7 +112,7 @@ class Checkpoint(Callback):
         outcome: StepOutcome,
         **kwargs: Any,
     ) -> None:
-        if not outcome.is_committed or (self.by == "epoch" and self.best is None):
+        if not outcome.is_committed or (self.by == "epoch" and not self.best):
             return
         is_due = self.by == "step" and progress.num_steps_done % self.every == 0
         is_best = self._is_best(progress, scores)  # it remembers: ask even if it is time anyway
@@ -161,7 +164,7 @@ class Checkpoint(Callback):
         except (ValueError, RuntimeError, KeyError) as error:
             raise ResumeError(f"cannot resume from {path}: {error}") from error
         self._saved_at = self._position(progress)
-        self._best_value = self._best_saved(folder, progress, state.scores)
+        self._best_values = self._best_saved(folder, progress, state.scores)
         logger.info(
             "resumed from %s: %d epochs and %d steps are done",
             path,
@@ -169,37 +172,42 @@ class Checkpoint(Callback):
             progress.num_steps_done,
         )
 
-    def _best_saved(self, folder: Path, progress: Progress, scores: Scores) -> float | None:
-        """The best value up to where the run stands; its checkpoint is always kept."""
-        if self.best is None or self.best not in scores:
-            return None
-        higher = self._higher(scores)
-        until = progress.num_steps_done
-        best = store.best_checkpoint(folder, self.best, higher, until_step=until)
-        value = None if best is None else store.score_of(best, self.best)
-        return None if value is None else value[0]
+    def _best_saved(self, folder: Path, progress: Progress, scores: Scores) -> dict[str, float]:
+        """The best values up to where the run stands; their checkpoints are always kept."""
+        found = {}
+        for name, higher in self._directions(scores).items():
+            until = progress.num_steps_done
+            best = store.best_checkpoint(folder, name, higher, until_step=until)
+            value = None if best is None else store.score_of(best, name)
+            if value is not None:
+                found[name] = value[0]
+        return found
 
     def _is_best(self, progress: Progress, scores: Scores) -> bool:
-        """Whether the score was written at this step and beats every one saved so far."""
-        if self.best is None or self.best not in scores:
-            return False
-        value, step = scores.last(self.best)
-        if step != progress.num_steps_done or self._seen_at == scores.num_written:
+        """Whether one of the scores was written at this step and beats all that were saved."""
+        if self._seen_at == scores.num_written:
             return False
         self._seen_at = scores.num_written
-        if not is_better(value, self._best_value, self._higher(scores)):
-            return False
-        self._best_value = value
-        return True
+        is_best = False
+        for name, higher in self._directions(scores).items():
+            value, step = scores.last(name)
+            is_new = step == progress.num_steps_done
+            if is_new and is_better(value, self._best_values.get(name), higher):
+                self._best_values[name] = value
+                is_best = True  # the others are remembered too
+        return is_best
 
-    def _higher(self, scores: Scores) -> bool:
-        if self.mode is not None:
-            return self.mode == "max"
-        assert self.best is not None
-        higher = scores.higher_is_better(self.best)
+    def _directions(self, scores: Scores) -> dict[str, bool]:
+        """Of the scores that were written so far, whether higher is better."""
+        return {name: self._higher(name, scores) for name in self.best if name in scores}
+
+    def _higher(self, name: str, scores: Scores) -> bool:
+        if name in self.modes:
+            return self.modes[name] == "max"
+        higher = scores.higher_is_better(name)
         if higher is None:
             raise ValueError(
-                f"Checkpoint: nobody says whether '{self.best}' is better high or low: set mode="
+                f"Checkpoint: nobody says whether '{name}' is better high or low: set mode="
             )
         return higher
 
@@ -207,15 +215,17 @@ class Checkpoint(Callback):
         self, progress: Progress, scores: Scores, state: TrainingState, data_loader: Any
     ) -> None:
         assert self.folder is not None
-        has_best = self.best is not None and self.best in scores
+        best = [
+            {"score": name, "higher_is_better": higher}
+            for name, higher in self._directions(scores).items()
+        ]
         info = {
             "step": progress.num_steps_done,
             "epoch": progress.num_epochs_done,
             "progress": progress.state_dict(),
             "scores": scores.summary(),
-            "best": {"score": self.best, "higher_is_better": self._higher(scores)}
-            if has_best
-            else None,
+            "best": best[0] if best else None,
+            "all_best": best,
             "classes": _class_names(data_loader),
             "versions": {"hat": hat.__version__, "torch": torch.__version__},
         }
@@ -229,8 +239,8 @@ class Checkpoint(Callback):
         assert self.folder is not None
         found = store.list_checkpoints(self.folder)
         kept = {checkpoint.path for checkpoint in found[-self.keep_last :]}
-        if self.best is not None and self.best in scores:
-            best = store.best_checkpoint(self.folder, self.best, self._higher(scores))
+        for name, higher in self._directions(scores).items():
+            best = store.best_checkpoint(self.folder, name, higher)
             kept |= {best.path} if best is not None else set()
         for checkpoint in found:
             if checkpoint.path not in kept:
@@ -241,3 +251,23 @@ def _class_names(data_loader: Any) -> list[str] | None:
     """The class names of the data, so that predictions can be named without it."""
     classes = getattr(getattr(data_loader, "dataset", None), "classes", None)
     return None if classes is None else [str(name) for name in classes]
+
+
+def _modes(
+    mode: Literal["max", "min"] | Mapping[str, Literal["max", "min"]] | None, names: Sequence[str]
+) -> dict[str, str]:
+    """By the names of scores, what was said of them."""
+    if mode is None:
+        return {}
+    modes = dict(mode) if isinstance(mode, Mapping) else dict.fromkeys(names, mode)
+    given = [mode] if isinstance(mode, str) else [*modes.values()]
+    for value in given:
+        if value not in ("max", "min"):
+            raise ValueError(f"mode must be 'max', 'min' or None, got {value!r}")
+    for name in modes:
+        if name not in names:
+            raise ValueError(
+                f"mode has '{name}', which is not among best={list(names)}."
+                f"{did_you_mean(name, names)}"
+            )
+    return dict(modes)

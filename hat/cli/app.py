@@ -47,7 +47,7 @@ CheckpointOption = Annotated[
     str | None,
     typer.Option(
         "--checkpoint",
-        help="best, last, or a path. From a run: best if the run kept one, else last. "
+        help="best, best:SCORE, last, or a path. From a run: best if it kept one, else last. "
         "From a config it must be given; 'none' takes the weights that the config loads.",
         show_default=False,
     ),

@@ -10,6 +10,7 @@ from hat.config.check import check
 from hat.config.errors import ConfigError, Location, Mistake
 from hat.config.record import FILE_NAME
 from hat.config.source import Config, load
+from hat.registry import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _choose_checkpoint(path: Path, checkpoint: str | None) -> Path | None:
     """
     if checkpoint == "none":
         return None
-    if checkpoint not in (None, "best", "last"):
+    if checkpoint is not None and not re.fullmatch("best(:.+)?|last", checkpoint):
         if not Path(str(checkpoint)).exists():
             raise _refusal(path, f"{checkpoint}: no such checkpoint")
         if (Path(str(checkpoint)) / FILE_NAME).exists():
@@ -87,13 +88,25 @@ def _checkpoint_of_run(run: Path, which: str | None) -> Path:
         raise _refusal(run, str(error)) from error
     if newest is None:
         raise _refusal(run, f"{folder} has no checkpoint")
-    best = newest.info.get("best")
-    if which == "best" and best is None:
-        raise _refusal(run, "this run kept no best checkpoint: its Checkpoint has no best=")
-    if which == "last" or best is None:
+    if which == "last":
         return newest.path
+    first = newest.info.get("best")
+    kept = newest.info.get("all_best", [first] if first else [])  # older ones have the first alone
+    name = (which or "").removeprefix("best").removeprefix(":")
+    best = next((each for each in kept if name in ("", each["score"])), None)
+    if best is None:
+        if which is None:
+            return newest.path
+        names = [each["score"] for each in kept]
+        raise _refusal(
+            run,
+            f"this run kept no best checkpoint of '{name}', but of {', '.join(names)}."
+            f"{did_you_mean(name, names)}"
+            if names
+            else "this run kept no best checkpoint: its Checkpoint has no best=",
+        )
     found = store.best_checkpoint(folder, best["score"], best["higher_is_better"])
-    if found is None and which == "best":
+    if found is None and which is not None:
         raise _refusal(run, f"no checkpoint of this run was saved with a value of {best['score']}")
     return newest.path if found is None else found.path
 

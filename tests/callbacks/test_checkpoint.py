@@ -13,15 +13,16 @@ from hat.store import CheckpointError
 
 
 class Score(Callback):
-    """Writes given values as `acc`, one for each epoch, or step."""
+    """Writes given values, one for each epoch, or step."""
 
-    def __init__(self, *values, by="epoch", higher_is_better=True):
+    def __init__(self, *values, name="acc", by="epoch", higher_is_better=True):
+        self.name = name
         self.values = values
         self.by = by
         self.higher_is_better = higher_is_better
 
     def writes(self):
-        return ["acc"]
+        return [self.name]
 
     def on_step_end(self, *, progress, scores, outcome, **kwargs):
         if self.by == "step" and outcome.is_committed:
@@ -34,7 +35,7 @@ class Score(Callback):
     def _write(self, number, progress, scores):
         value = self.values[number - 1]
         if value is not None:
-            scores.write("acc", value, progress.num_steps_done, self.higher_is_better)
+            scores.write(self.name, value, progress.num_steps_done, self.higher_is_better)
 
 
 class StopAt(Callback):
@@ -242,12 +243,73 @@ def test_a_direction_that_nobody_knows_is_asked_for(tmp_path):
         fit(score, Checkpoint(folder=tmp_path, best="acc"))
 
 
+#: Best after epochs 1 and 3, of five.
+TWO_SCORES = {"det": (9, 1, 2, 3, 4), "seg": (5, 6, 9, 7, 8)}
+
+
+def two_scores(num_epochs=5):
+    return [Score(*values[:num_epochs], name=name) for name, values in TWO_SCORES.items()]
+
+
+def test_each_of_several_scores_keeps_its_own_best(tmp_path):
+    fit(*two_scores(), Checkpoint(folder=tmp_path, keep_last=1, best=["det", "seg"]), num_epochs=5)
+    assert epochs(tmp_path) == [1, 3, 5]
+
+
+def test_each_of_several_scores_is_saved_off_schedule(tmp_path):
+    checkpoint = Checkpoint(every=5, folder=tmp_path, keep_last=1, best=["seg", "det"])
+    fit(*two_scores(), checkpoint, num_epochs=5)
+    assert epochs(tmp_path) == [1, 3, 5]
+
+
+def test_one_checkpoint_can_be_the_best_of_two(tmp_path):
+    scores = [Score(1, 9, 3, 4, name="det"), Score(8, 1, 5, 6, name="seg")]
+    checkpoint = Checkpoint(folder=tmp_path, keep_last=1, best=["det", "seg"], mode={"seg": "min"})
+    fit(*scores, checkpoint, num_epochs=4)
+    assert epochs(tmp_path) == [2, 4]
+
+
+def test_all_of_several_scores_are_remembered_where_one_is_best(tmp_path):
+    # Both are best after epoch 1; the 5 of `seg` after epoch 2 is below its 6 and no reason.
+    scores = [Score(1, 0, 0, name="det"), Score(6, 5, 5, name="seg")]
+    fit(*scores, Checkpoint(every=3, folder=tmp_path, best=["det", "seg"]), num_epochs=3)
+    assert epochs(tmp_path) == [1, 3]
+
+
+def test_a_manifest_says_what_is_best_of_several(tmp_path):
+    fit(*two_scores(), Checkpoint(folder=tmp_path, best=["seg", "det"]), num_epochs=5)
+    info = store.newest_checkpoint(tmp_path).info
+    assert info["best"] == {"score": "seg", "higher_is_better": True}
+    assert [each["score"] for each in info["all_best"]] == ["seg", "det"]
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_the_bests_of_several_scores_before_a_resume_stay(tmp_path, epoch):
+    best = dict(folder=tmp_path, every=9, keep_last=1, best=["det", "seg"])
+    fit(*two_scores(epoch), Checkpoint(**best), num_epochs=epoch)
+    fit(*two_scores(), Checkpoint(**best, resume="auto"), num_epochs=5)
+    assert epochs(tmp_path) == [1, 3, 5]
+
+
+def test_a_score_that_was_not_written_yet_has_no_best(tmp_path):
+    scores = [Score(1, 2, name="det"), Score(None, 3, name="seg")]
+    fit(*scores, Checkpoint(folder=tmp_path, keep_last=1, best=["det", "seg"]))
+    assert epochs(tmp_path) == [2]
+
+
+def test_the_direction_that_nobody_knows_is_named(tmp_path):
+    scores = [Score(1, name="det"), Score(1, name="seg", higher_is_better=None)]
+    with pytest.raises(ValueError, match="whether 'seg' is better high or low"):
+        fit(*scores, Checkpoint(folder=tmp_path, best=["det", "seg"]), num_epochs=1)
+
+
 def test_a_manifest_says_what_is_in_a_checkpoint(tmp_path):
     fit(Score(0.25, 0.5), Checkpoint(folder=tmp_path, best="acc"))
     info = store.newest_checkpoint(tmp_path).info
     assert (info["step"], info["epoch"], info["classes"]) == (8, 2, ["below", "above"])
     assert info["scores"]["acc"]["last"] == {"value": 0.5, "step": 8}
     assert info["best"] == {"score": "acc", "higher_is_better": True}
+    assert info["all_best"] == [info["best"]]
     assert info["versions"]["torch"] == torch.__version__
 
 
@@ -384,6 +446,8 @@ def test_saving_does_not_change_training(tmp_path):
         ({"keep_last": 0}, "keep_last=0"),
         ({"by": "batch"}, "'epoch' or 'step', got 'batch'"),
         ({"mode": "high"}, "'max', 'min' or None, got 'high'"),
+        ({"best": ["a"], "mode": {"a": "high"}}, "'max', 'min' or None, got 'high'"),
+        ({"best": ["val/a"], "mode": {"val/b": "max"}}, "Did you mean 'val/a'"),
     ],
 )
 def test_senseless_settings_are_refused(kwargs, message):
