@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from hat.engine.optimizers import build_optimizer, group_parameters
+from hat.models import ClassificationTask, GraphModel
 
 
 class Net(nn.Module):
@@ -116,7 +117,7 @@ def test_a_rule_that_names_nothing_is_refused(match):
 
 
 def test_a_rule_without_match_is_refused():
-    with pytest.raises(ValueError, match=r"param_groups\[0\] has no 'match'"):
+    with pytest.raises(ValueError, match=r"param_groups\[0\]: no 'match'"):
         group_parameters(Net(), [dict(weight_decay=0.0)])
 
 
@@ -132,3 +133,92 @@ def test_a_tied_parameter_is_given_once():
     net[1].weight = net[0].weight
     (group,) = group_parameters(net, [])
     assert len(group["params"]) == 3
+
+
+# --- tasks on shared nodes
+
+
+def two_tasks():
+    """`trunk` is of both tasks, `neck` and a head of `det`, a head of `seg`."""
+    return GraphModel(
+        nodes=dict(
+            trunk=nn.Linear(2, 3),
+            neck=nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)),
+            det_head=nn.Linear(3, 2),
+            seg_head=nn.Linear(3, 2),
+        ),
+        topology=dict(trunk="x", neck="trunk", det_head="neck", seg_head="trunk"),
+        outputs=dict(det="det_head", seg="seg_head"),
+        inputs=["x"],
+        tasks=dict(det=ClassificationTask(2), seg=ClassificationTask(2)),
+    )
+
+
+def test_a_rule_for_a_task_is_for_what_it_alone_uses():
+    net = two_tasks()
+    groups = group_parameters(net, [dict(task="det", lr=1.0)])
+    assert names(net, groups)[1] == [
+        "neck.0.weight",
+        "neck.0.bias",
+        "neck.1.weight",
+        "neck.1.bias",
+        "det_head.weight",
+        "det_head.bias",
+    ]
+    assert groups[1]["lr"] == 1.0
+
+
+def test_a_rule_for_all_tasks_is_for_everything():
+    groups = group_parameters(two_tasks(), [dict(task=["det", "seg"], lr=1.0)])
+    assert [len(group["params"]) for group in groups] == [10]
+
+
+def test_a_rule_for_what_is_shared_is_for_the_trunk():
+    net = two_tasks()
+    groups = group_parameters(net, [dict(shared=True, lr=0.1), dict(task="seg", lr=1.0)])
+    assert names(net, groups)[1:] == [
+        ["trunk.weight", "trunk.bias"],
+        ["seg_head.weight", "seg_head.bias"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ("norm", ["neck.1.weight", "neck.1.bias"]),
+        ("bias", ["neck.0.bias", "neck.1.bias", "det_head.bias"]),
+        ("*head*", ["det_head.weight", "det_head.bias"]),
+    ],
+)
+def test_a_rule_of_task_and_match_is_for_what_both_name(match, expected):
+    net = two_tasks()
+    groups = group_parameters(net, [dict(task="det", match=match, lr=1.0)])
+    assert names(net, groups)[1] == expected
+
+
+def test_a_buffer_of_a_loss_is_no_parameter_of_its_task():
+    net = two_tasks()
+    weighted = ClassificationTask(2, {"ce": nn.CrossEntropyLoss(torch.tensor([1.0, 2.0]))})
+    net.tasks["seg"] = weighted
+    groups = group_parameters(net, [dict(task="seg", lr=1.0)])
+    assert names(net, groups)[1] == ["seg_head.weight", "seg_head.bias"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (dict(task="dett"), r"param_groups\[0\]: the model has no task 'dett'.*mean 'det'"),
+        (dict(task="det", shared=True), "no parameter in common"),
+        (dict(shared=False), "'shared' must be True"),
+        (dict(shared=True, match="norm"), "no parameters that 'norm' stands for"),
+        (dict(task="det", match="trunk.*"), r"'trunk.\*' matches none"),
+    ],
+)
+def test_a_rule_that_names_nothing_of_a_task_is_refused(rule, message):
+    with pytest.raises(ValueError, match=message):
+        group_parameters(two_tasks(), [rule])
+
+
+def test_a_model_without_a_graph_has_no_tasks():
+    with pytest.raises(ValueError, match="tasks are those of a GraphModel, the model is a Net"):
+        group_parameters(Net(), [dict(task="det", lr=1.0)])
