@@ -10,7 +10,7 @@ from hat.callbacks import Callback
 from hat.data import DataLoader, ShuffledSampler
 from hat.engine import Trainer
 from hat.engine.hooks import HOOK_ARGUMENTS
-from hat.models import ModelOutput
+from hat.models import ClassificationTask, GraphModel, ModelOutput
 
 NUM_SAMPLES = 20
 
@@ -45,6 +45,19 @@ class TinyModel(nn.Module):
         logits = self.head(self.body(batch["x"]))
         losses = {"ce": nn.functional.cross_entropy(logits, batch["label"])}
         return ModelOutput(losses, {"logits": logits.detach()})
+
+
+def tiny_graph(tasks: tuple[str, ...] = ("side", "other"), **kwargs: Any) -> GraphModel:
+    """Tasks on `Points` with one trunk, `body`, and a head `<task>_head` each, with BatchNorm."""
+    heads = {f"{task}_head": nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 2)) for task in tasks}
+    return GraphModel(
+        nodes=dict(body=nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU()), **heads),
+        topology=dict(body="x", **dict.fromkeys(heads, "body")),
+        outputs={task: f"{task}_head" for task in tasks},
+        inputs=["x"],
+        tasks={task: ClassificationTask(2) for task in tasks},
+        **kwargs,
+    )
 
 
 class Recorder(Callback):

@@ -13,5 +13,7 @@ from .prediction_writer import PredictionWriter as PredictionWriter
 from .progress_bar import ProgressBar as ProgressBar
 from .run_log import RunLog as RunLog
 from .stats_monitor import StatsMonitor as StatsMonitor
+from .stop_task import StopTask as StopTask
 from .tensor_board import TensorBoard as TensorBoard
 from .validation import Validation as Validation
+from .weighted_score import WeightedScore as WeightedScore

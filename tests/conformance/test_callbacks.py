@@ -4,7 +4,7 @@ import io
 
 import pytest
 import torch
-from helpers import Points, TinyModel, make_trainer
+from helpers import Points, TinyModel, make_trainer, tiny_graph
 
 import hat.callbacks
 import hat.store
@@ -46,9 +46,19 @@ def makers(model, folder):
         "ProgressBar": lambda: callbacks.ProgressBar(console=quiet_console()),
         "RunLog": lambda: callbacks.RunLog(folder),
         "StatsMonitor": lambda: callbacks.StatsMonitor(1),
+        "StopTask": lambda: callbacks.StopTask("side", after_steps=1),
         "TensorBoard": lambda: callbacks.TensorBoard(folder / "tensorboard"),
         "Validation": lambda: callbacks.Validation(predictor),
+        "WeightedScore": lambda: callbacks.WeightedScore({"train/loss": -1.0}),
     }
+
+
+#: What is about tasks, and needs a model that has some.
+OF_TASKS = {"StopTask"}
+
+
+def model_for(name):
+    return tiny_graph() if name in OF_TASKS else TinyModel()
 
 
 def two_steps(callback, model):
@@ -83,7 +93,7 @@ def test_there_is_a_maker_for_every_exported_callback(tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_it_runs_for_two_steps(name, tmp_path):
-    model = TinyModel()
+    model = model_for(name)
     trainer = two_steps(makers(model, tmp_path)[name](), model)
     trainer.fit()
     assert trainer.progress.num_steps_done == 2
@@ -91,7 +101,7 @@ def test_it_runs_for_two_steps(name, tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_its_state_comes_back_from_a_file(name, tmp_path):
-    model = TinyModel()
+    model = model_for(name)
     make = makers(model, tmp_path)[name]
     callback, loaded = make(), make()
     two_steps(callback, model).fit()
@@ -101,7 +111,7 @@ def test_its_state_comes_back_from_a_file(name, tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_it_runs_on_with_a_loaded_state(name, tmp_path):
-    model = TinyModel()
+    model = model_for(name)
     callback = makers(model, tmp_path / "first")[name]()
     loaded = makers(model, tmp_path / "second")[name]()
     two_steps(callback, model).fit()
@@ -113,7 +123,7 @@ def test_it_runs_on_with_a_loaded_state(name, tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_it_can_be_fitted_with_twice(name, tmp_path):
-    model = TinyModel()
+    model = model_for(name)
     trainer = two_steps(makers(model, tmp_path)[name](), model)
     trainer.fit()
     trainer.fit()
@@ -122,7 +132,7 @@ def test_it_can_be_fitted_with_twice(name, tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_it_survives_a_run_without_a_step(name, tmp_path):
-    model = TinyModel()
+    model = model_for(name)
     callbacks = [hat.callbacks.StatsMonitor(1), makers(model, tmp_path)[name]()]
     trainer = make_trainer(model=model, callbacks=callbacks, num_epochs=0, nan_guard=False)
     trainer.fit()
@@ -136,7 +146,7 @@ def test_it_closes_when_another_fails(name, hook, tmp_path):
         raise RuntimeError("this is the error to see")
 
     failing = type("Failing", (Callback,), {hook: fail})()
-    model = TinyModel()
+    model = model_for(name)
     callbacks = [hat.callbacks.StatsMonitor(1), failing, makers(model, tmp_path)[name]()]
     trainer = make_trainer(model=model, callbacks=callbacks, num_epochs=1, nan_guard=False)
     with pytest.raises(RuntimeError, match="this is the error to see"):
@@ -145,7 +155,7 @@ def test_it_closes_when_another_fails(name, hook, tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_its_state_holds_only_what_can_be_saved_safely(name, tmp_path):
-    model = TinyModel()
+    model = model_for(name)
     callback = makers(model, tmp_path)[name]()
     two_steps(callback, model).fit()
     hat.store.write_checkpoint(tmp_path / "safe", "a", {"x": callback.state_dict()}, {"step": 0})
