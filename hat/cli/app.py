@@ -184,6 +184,22 @@ def replay(
     return run_replay(config, overrides or [], stage, step, sample, epoch, out)
 
 
+@app.command()
+def graph(
+    config: Annotated[Path, typer.Argument(help="A config file, or a run's folder.")],
+    overrides: Overrides = None,
+    model: Annotated[str, typer.Option(help="Where the model stands in the config.")] = "model",
+    size: Annotated[
+        str, typer.Option(help="Height and width of the pictures of which costs are counted.")
+    ] = "256,256",
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("graph.svg"),
+) -> int:
+    """Print what the nodes of a multi-task model cost, and draw them."""
+    from hat.cli.graph import print_graph
+
+    return print_graph(config, overrides or [], model, size, out)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str | None, typer.Argument(help="Only parts of this kind.")] = None,

@@ -26,10 +26,13 @@ def build_dataset(target: str, overrides: list[str]) -> Any:
     path, place = split_target(target)
     config = load(path, overrides)
     place = place or "float_trainer.data_loader"
-    part = _value_at(config, place)
+    part = value_at(config, place)
     for inner in ("data_loader", "dataset"):
         if isinstance(part, dict) and isinstance(part.get(inner), dict):
             part, place = part[inner], f"{place}.{inner}"
+    if isinstance(part, dict) and isinstance(part.get("loaders"), dict):
+        each = ", ".join(f"{place}.loaders.{name}" for name in part["loaders"])
+        raise _refusal(config, place, f"has several data sets: name the loader of one, {each}")
     if not isinstance(part, dict) or "type" not in part:
         came = f"{type(part).__name__} {part!r:.60}"
         message = f"expected a data set or a loader, dict(type=...), got {came}"
@@ -55,8 +58,12 @@ def split_target(target: str) -> tuple[Path, str]:
     raise ConfigError(target, [Mistake("CONFIG", Location("command line"), message)])
 
 
-def _value_at(config: Config, place: str) -> Any:
-    """The value at a dotted place, each part a key or a number in brackets."""
+def value_at(config: Config, place: str) -> Any:
+    """The value at a dotted place, each part a key or a number in brackets.
+
+    Raises:
+        ConfigError: If there is no such place.
+    """
     value: Any = config.values
     seen = ""
     for key, number in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place):

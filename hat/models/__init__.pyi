@@ -32,6 +32,12 @@ from .boxes.points import grid_points as grid_points
 from .boxes.simota import Assignment as Assignment
 from .boxes.simota import assign_simota as assign_simota
 from .boxes.soft_nms import soft_nms as soft_nms
+from .graph.cost import GraphCost as GraphCost
+from .graph.cost import NodeCost as NodeCost
+from .graph.cost import describe_graph as describe_graph
+from .graph.draw import draw_graph as draw_graph
+from .graph.migrate import Migration as Migration
+from .graph.migrate import migrate_weights as migrate_weights
 from .heads.centernet_head import CenterNetHead as CenterNetHead
 from .heads.deeplabv3plus_head import DeepLabV3PlusHead as DeepLabV3PlusHead
 from .heads.depth_head import DepthHead as DepthHead

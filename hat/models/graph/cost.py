@@ -60,11 +60,12 @@ class GraphCost:
     def table(self) -> Table:
         """A table for rich to print."""
         table = Table(box=None, pad_edge=False)
+        # In a narrow terminal long words are folded, not cut.
         for column in ("node", "class", "reads", "returns"):
-            table.add_column(column, no_wrap=column == "node")
-        for column in ("parameters", "multiply-adds"):
+            table.add_column(column, no_wrap=column in ("node", "returns"), overflow="fold")
+        for column in ("parameters", "multiply-\nadds"):
             table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("needed by")
+        table.add_column("needed by", overflow="fold")
         for node in self.nodes:
             table.add_row(
                 node.name,

@@ -110,7 +110,7 @@ class _Drawing:
         texts = [
             name,
             f"{short_number(num_params)} parameters",
-            f"{short_number(num_macs)} m.-adds",
+            f"{short_number(num_macs)} multiply-adds",
         ]
         self.add(key, texts, [name])
         self._link(self.topology.value_of(name), key)
@@ -124,13 +124,13 @@ class _Drawing:
         layout = lay_out(boxes, list(self.edges), ends)
         parts = [self._line(edge, layout) for edge in self.edges]
         parts += [self._box(key, box) for key, box in layout.boxes.items()]
+        title = f"The nodes of {', '.join(self.topology.outputs)}"
         width, height = layout.width + 2 * _MARGIN, layout.height + 2 * _MARGIN
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
             f'viewBox="{-_MARGIN:g} {-_MARGIN:g} {width:.1f} {height:.1f}" font-size="12" '
-            'font-family="DejaVu Sans, Verdana, Helvetica, Arial, sans-serif">\n'
-            + "\n".join(parts)
-            + "\n</svg>\n"
+            'font-family="DejaVu Sans, Verdana, Helvetica, Arial, sans-serif" role="img">\n'
+            f"<title>{escape(title)}</title>\n" + "\n".join(parts) + "\n</svg>\n"
         )
 
     def _link(self, value: Any, key: str) -> None:
@@ -162,7 +162,9 @@ class _Drawing:
         x, y = points[-1]
         line += f'<path d="M{x:.1f},{y:.1f} l-7,-4 v8 z" fill="{colour}"/>'
         if self.edges[edge]:
-            line += _text(self.edges[edge], x - 10, y - 6, _SHARED, 'text-anchor="end"')
+            is_from_above = points[-2][1] < y
+            place = x - 10, y + 14 if is_from_above else y - 6
+            line += _text(self.edges[edge], *place, _SHARED, 'text-anchor="end"')
         return line
 
     def _box(self, key: str, box: Box) -> str:

@@ -53,8 +53,8 @@ class Migration:
         return found
 
     def __str__(self) -> str:
-        rows = [("node", "kept", "new", "dropped", "reshaped")]
-        rows += [(node, *map(str, counts.values())) for node, counts in self.by_node().items()]
+        rows = [["node", "kept", "new", "dropped", "reshaped"]]
+        rows += [[node, *map(str, counts.values())] for node, counts in self.by_node().items()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
