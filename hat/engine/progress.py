@@ -13,7 +13,7 @@ class Progress:
     Args:
         num_epochs_done: Whole epochs.
         num_steps_done: Steps that changed the weights.
-        num_steps_skipped: Steps that did not: overflow, or not finite by policy.
+        num_steps_skipped: Steps that did not: overflow, not finite by policy, or no truth.
         num_epoch_steps_done: Steps taken of the running epoch, skipped ones too; 0
             between epochs. It is the position from which a resumed epoch goes on.
         stop_reason: Why this call to `fit` should end; not saved.

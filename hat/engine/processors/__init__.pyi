@@ -1,1 +1,2 @@
 from .batch_processor import BatchProcessor as BatchProcessor
+from .multi_task_batch_processor import MultiTaskBatchProcessor as MultiTaskBatchProcessor

@@ -1,7 +1,7 @@
 """What one training step does with its batches: forward, backward, update."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -66,12 +66,9 @@ class BatchProcessor:
         """Do one step; the weights change unless a callback or an overflow skips it."""
         outcome = StepOutcome(is_scaled=self.scaler is not None)
         optimizer.zero_grad()
-        if len(batches) == 1:
-            self._batch(batches[0], model, hooks, outcome, None)
-        else:
-            counts = [num_samples(batch) for batch in batches]
-            for batch, count in zip(batches, counts, strict=True):
-                self._batch(batch, model, hooks, outcome, count / sum(counts))
+        self._accumulate(batches, model, hooks, outcome)
+        if outcome.loss is None:  # nothing to learn from
+            return outcome
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
         for call in hooks["on_optimizer_step_begin"]:
@@ -82,13 +79,22 @@ class BatchProcessor:
             optimizer.step()
         return outcome
 
+    def _accumulate(
+        self, batches: Sequence[Batch], model: nn.Module, hooks: Hooks, outcome: StepOutcome
+    ) -> None:
+        """Give the parameters the gradient of the step, and `outcome` its losses.
+
+        A subclass that finds nothing to learn from leaves `outcome.loss` None and skips it.
+        """
+        if len(batches) == 1:
+            self._batch(batches[0], model, hooks, outcome, None)
+            return
+        counts = [num_samples(batch) for batch in batches]
+        for batch, count in zip(batches, counts, strict=True):
+            self._batch(batch, model, hooks, outcome, count / sum(counts))
+
     def _batch(
-        self,
-        batch: Batch,
-        model: nn.Module,
-        hooks: Hooks,
-        outcome: StepOutcome,
-        share: float | None,
+        self, batch: Batch, model: nn.Module, hooks: Hooks, outcome: StepOutcome, share: Any
     ) -> None:
         batch = self.inputs(batch)
         for call in hooks["on_batch_begin"]:
@@ -101,15 +107,36 @@ class BatchProcessor:
         loss = total_loss(losses)
         for call in hooks["on_backward_begin"]:
             call(batch=batch, losses=losses, loss=loss)
-        scaled = loss if share is None else loss * share
+        weighted = self._weigh(losses, loss, share, outcome)
         if self.scaler is not None:
-            scaled = self.scaler.scale(scaled)
-        scaled.backward()
+            weighted = self.scaler.scale(weighted)
+        weighted.backward()
         for call in hooks["on_backward_end"]:
             call(batch=batch, losses=losses, loss=loss)
-        _add_losses(outcome, losses, loss, share)
         for call in hooks["on_batch_end"]:
             call(batch=batch, losses=losses, loss=loss, preds=preds)
+
+    def _weigh(
+        self, losses: dict[str, Tensor], loss: Tensor, share: Any, outcome: StepOutcome
+    ) -> Tensor:
+        """Add a batch's losses to those of the step, and give the part of it to differentiate.
+
+        Args:
+            losses: By name.
+            loss: Their sum.
+            share: What the batch counts; None if it is the whole step.
+            outcome: What to add to.
+        """
+        if share is None:
+            outcome.loss = loss.detach()
+            if len(losses) == 1:
+                outcome.losses = dict.fromkeys(losses, outcome.loss)
+            else:
+                outcome.losses = {name: value.detach() for name, value in losses.items()}
+            return loss
+        part = loss * share
+        add_losses(outcome, part, losses, [share] * len(losses))
+        return part
 
     def _update_scaled(
         self,
@@ -146,18 +173,12 @@ def total_loss(losses: dict[str, Tensor]) -> Tensor:
     return total
 
 
-def _add_losses(
-    outcome: StepOutcome, losses: dict[str, Tensor], loss: Tensor, share: float | None
+def add_losses(
+    outcome: StepOutcome, loss: Tensor, losses: Mapping[str, Tensor], shares: Iterable[float]
 ) -> None:
-    if share is None:
-        outcome.loss = loss.detach()
-        if len(losses) == 1:
-            outcome.losses = dict.fromkeys(losses, outcome.loss)
-        else:
-            outcome.losses = {name: value.detach() for name, value in losses.items()}
-        return
-    previous = outcome.loss
-    outcome.loss = loss.detach() * share if previous is None else previous + loss.detach() * share
-    for name, value in losses.items():
+    """Add a batch's part of the step's loss, and the share that each of its losses counts."""
+    loss = loss.detach()
+    outcome.loss = loss if outcome.loss is None else outcome.loss + loss
+    for (name, value), share in zip(losses.items(), shares, strict=True):
         part = value.detach() * share
         outcome.losses[name] = outcome.losses[name] + part if name in outcome.losses else part
