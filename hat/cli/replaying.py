@@ -25,16 +25,25 @@ def run_replay(
     Raises:
         ConfigError: If the config is wrong or the training has no such step or sample.
     """
-    from hat.data.replaying import build_train_loader, replay_position
+    from hat.data.replaying import build_train_loader, num_samples_in_step, replay_position
 
     config = load(path, overrides, keep_mistakes=True)
     _check_out(path, out)
     loader = build_train_loader(config, stage)
     epoch, step = _place(config, stage, loader, step, epoch)
+    name = None
+    if hasattr(
+        loader, "parts"
+    ):  # from here on loader, epoch, step and number are of one of several
+        name, epoch, step, number = _part(config, loader, epoch, step, number)
+        loader = loader.loaders[name]
+    else:
+        _check_number(config, step, number, num_samples_in_step(loader, step))
     position = step * loader.batch_size + number
-    _check_number(config, loader, step, number)
     replay = replay_position(loader, epoch, position)
     stands_in = "" if replay.replaced is None else f", in place of bad sample {replay.replaced}"
+    if name is not None:
+        print(f"loader    {name}, whose own are:")
     print(f"sample    {replay.index} of {len(loader.dataset)}{stands_in}")
     if replay.path is not None:
         print(f"file      {replay.path}")
@@ -44,7 +53,9 @@ def run_replay(
     print(f"values    {_first_line_apart(_values(replay.sample))}")
     lines = list(_lines(replay.transforms))
     print("\n".join(["transforms", *lines]) if lines else "transforms: none")
-    _write_picture(replay, loader.dataset, out)
+    named = "" if name is None else f"{name}_"
+    default = Path(f"replay_{named}epoch{epoch}_position{position}.png")
+    _write_picture(replay, loader.dataset, out, default)
     return 0
 
 
@@ -89,10 +100,23 @@ def _place(
     return step // length, step % length
 
 
-def _check_number(config: Config, loader: Any, step: int, number: int) -> None:
-    from hat.data.replaying import num_positions
+def _part(
+    config: Config, loader: Any, epoch: int, step: int, number: int
+) -> tuple[str, int, int, int]:
+    """The loader of several that gave a sample of a step; its epoch, step and sample in it."""
+    from hat.data.replaying import num_samples_in_step
 
-    size = min(loader.batch_size, num_positions(loader) - step * loader.batch_size)
+    parts = loader.parts(epoch, step)
+    sizes = [num_samples_in_step(loader.loaders[part.loader], part.step) for part in parts]
+    _check_number(config, step, number, sum(sizes))
+    place = 0
+    while number >= sizes[place]:
+        number -= sizes[place]
+        place += 1
+    return *parts[place], number
+
+
+def _check_number(config: Config, step: int, number: int, size: int) -> None:
     if not 0 <= number < size:
         raise _refusal(
             config.path,
@@ -150,7 +174,7 @@ def _first_line_apart(values: list[str]) -> str:
     return "\n          ".join(values)
 
 
-def _write_picture(replay: Any, dataset: Any, out: Path | None) -> None:
+def _write_picture(replay: Any, dataset: Any, out: Path | None, default: Path) -> None:
     import torch
 
     from hat.errors import HatError
@@ -162,7 +186,7 @@ def _write_picture(replay: Any, dataset: Any, out: Path | None) -> None:
             raise HatError(f"--out {out}: the sample has no 'img', so no picture can be written")
         return
     if out is None:
-        out = Path(f"replay_epoch{replay.epoch}_position{replay.position}.png")
+        out = default
     if img.shape[:-2] == (3,) and img.dtype == torch.uint8:
         write_png(out, draw_sample(replay.sample, dataset))
     else:

@@ -39,6 +39,7 @@ def replay(
     epoch: int,
     position: int,
     *,
+    loader: str | None = None,
     overrides: Sequence[str] = (),
     stage: str = "float",
 ) -> Replay:
@@ -52,13 +53,14 @@ def replay(
         epoch: The epoch, from 0.
         position: The sample's place in the order of the epoch, from 0; sample k of step s is
             at s times the loader's batch size plus k.
+        loader: Which loader of a `MultiTaskDataLoader`; epoch and position are its own.
         overrides: `key=value` texts as `hat train` was given.
         stage: Whose trainer's loader.
 
     Raises:
         ConfigError: If the config cannot be read, or its data loader not be built.
-        ValueError: If the epoch has no such position, or the loader is not a
-            `hat.data.DataLoader`.
+        ValueError: If the epoch has no such position, the loader is none of HAT's, or
+            `loader` names none of several.
         SampleError: If the sample fails now as it did then.
 
     Example:
@@ -71,7 +73,28 @@ def replay(
         config = load(config, list(overrides), keep_mistakes=True)
     elif overrides:
         raise ValueError("give overrides to hat.config.load: this config is loaded already")
-    return replay_position(build_train_loader(config, stage), epoch, position)
+    return replay_position(_one_of(build_train_loader(config, stage), loader), epoch, position)
+
+
+def _one_of(loader: Any, name: str | None) -> Any:
+    """The loader itself, or that of several which has a name.
+
+    Raises:
+        ValueError: If there are several and the name is none of theirs, or there is one and
+            a name.
+    """
+    loaders = getattr(loader, "loaders", None)
+    if loaders is None:
+        if name is not None:
+            raise ValueError(f"loader='{name}' is for a MultiTaskDataLoader: leave it out")
+        return loader
+    if name not in loaders:
+        raise ValueError(
+            "a MultiTaskDataLoader has no order of its own: give loader='...', one of "
+            f"{', '.join(loaders)}, got {name!r}"
+        )
+    loader.pass_on()
+    return loaders[name]
 
 
 def build_train_loader(config: Any, stage: str = "float") -> Any:
@@ -83,11 +106,15 @@ def build_train_loader(config: Any, stage: str = "float") -> Any:
     """
     from hat.config import Builder, check
     from hat.data.loaders.data_loader import DataLoader
+    from hat.data.loaders.multi_task_loader import MultiTaskDataLoader
 
     root = config.stage_part(stage, "trainer")
     check(config, [root])
     seed = config.values[root].get("seed", 0)
     loader = Builder(config, seed).build_argument(root, "data_loader")
+    if isinstance(loader, MultiTaskDataLoader):
+        loader.seed = seed
+        return loader
     if not isinstance(loader, DataLoader):
         raise ValueError(
             f"{config.path}: {root}.data_loader is a {type(loader).__name__}; only the samples of "
@@ -105,6 +132,11 @@ def build_train_loader(config: Any, stage: str = "float") -> Any:
 def num_positions(loader: Any) -> int:
     """How many samples an epoch of a loader has."""
     return int(min(loader.num_samples, len(loader) * loader.batch_size))
+
+
+def num_samples_in_step(loader: Any, step: int) -> int:
+    """How many samples a step of a loader has."""
+    return int(min(loader.batch_size, num_positions(loader) - step * loader.batch_size))
 
 
 def replay_position(loader: Any, epoch: int, position: int) -> Replay:

@@ -14,6 +14,7 @@ from hat.cli.app import run
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "configs" / "classification" / "digits.py"
 POINTS = Path(__file__).with_name("points_config.py")
+TASKS = Path(__file__).with_name("tasks_config.py")
 
 
 @dataclass

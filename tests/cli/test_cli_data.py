@@ -5,7 +5,7 @@ import os
 import cv2
 import pytest
 import torch
-from running import DIGITS, run_hat
+from running import DIGITS, TASKS, run_hat
 
 from hat.data import DigitsDataset, PackedDataset
 
@@ -115,6 +115,19 @@ def test_info_counts(packed, target):
     done = run_hat("data", "info", packed if target == "packed" else f"{DIGITS}.train_loader")
     assert "1,438 samples" in done.out
     assert "8 x 8" in done.out
+
+
+def test_info_of_one_of_several_loaders_counts():
+    done = run_hat("data", "info", f"{TASKS}.float_trainer.data_loader.loaders.few")
+    assert done.out.startswith("DigitsDataset: 359 samples")
+
+
+@pytest.mark.parametrize("command", [["info"], ["show", "--out", "a.png"]])
+def test_several_loaders_are_named_to_choose_from(command):
+    done = run_hat("data", command[0], TASKS, *command[1:])
+    assert done.code == 2
+    assert "float_trainer.data_loader.loaders.few" in done.err
+    assert "float_trainer.data_loader.loaders.more" in done.err
 
 
 def test_info_of_a_broken_file_is_an_error(write):

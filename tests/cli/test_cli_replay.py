@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image as PILImage
-from running import DIGITS, POINTS, run_hat
+from running import DIGITS, POINTS, TASKS, run_hat
 
+from hat.config import Builder, load
 from hat.data import replay
 
 
@@ -124,3 +126,64 @@ float_trainer = dict(
     done = run_hat("replay", "rainy.py", "--step", 0, "--sample", 0)
     assert "streaks=<float32 (64, 3)>" in done.out
     assert "  Mosaic: not applied\n  RandomApply\n    DefocusBlur: radius=" in done.out
+
+
+# --- several loaders in a step: 3 samples of `few` (119 steps), twice 4 of `more` (360 steps)
+
+
+def step_of_tasks(step):
+    """The batches of a step of the run, as training sees them."""
+    config = load(TASKS, [])
+    loader = Builder(config).build_argument("float_trainer", "data_loader")
+    loader.seed = 5
+    return next(loader.steps(*divmod(step, 100)))
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "expected"),
+    [
+        (0, 0, ("few", "0, step 0 of its 119", "0 in", 0, 0)),
+        (200, 2, ("few", "1, step 81 of its 119", "245 in", 0, 2)),
+        (200, 3, ("more", "1, step 40 of its 360", "160 in", 1, 0)),
+        (200, 8, ("more", "1, step 41 of its 360", "165 in", 2, 1)),
+    ],
+)
+def test_a_sample_of_a_step_is_that_of_one_of_its_loaders(step, number, expected):
+    name, epoch, position, batch, row = expected
+    done = run_hat("replay", TASKS, "--step", step, "--sample", number)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"loader    {name}, whose own are:")
+    assert value(done.out, "epoch ") == epoch
+    assert value(done.out, "position ") == f"{position} the epoch's order, sample {row} of the step"
+    loader_epoch, place = int(epoch.split(",")[0]), int(position.split()[0])
+    made = replay(TASKS, loader_epoch, place, loader=name).sample
+    trained = step_of_tasks(step)[batch]
+    assert torch.equal(made["img"], trained["img"][row])
+    assert made["img_id"] == trained["img_id"][row]
+    assert Path(f"replay_{name}_epoch{loader_epoch}_position{place}.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "message"),
+    [
+        (0, 11, "step 0 of an epoch has 11 samples, 0 to 10, got 11"),
+        (179, 9, "step 79 of an epoch has 9 samples, 0 to 8, got 9"),  # `more` ends with 2 samples
+        (0, -1, "got -1"),
+        (300, 0, "the run has 300 steps, 0 to 299, got step 300"),
+    ],
+)
+def test_a_step_of_several_loaders_has_the_samples_of_all(step, number, message):
+    done = run_hat("replay", TASKS, "--step", step, "--sample", number)
+    assert done.code == 2
+    assert message in done.err
+
+
+@pytest.mark.parametrize("name", [None, "fewer"])
+def test_a_replay_in_python_wants_the_name_of_the_loader(name):
+    with pytest.raises(ValueError, match=r"has no order of its own: .* one of few, more"):
+        replay(TASKS, 0, 0, loader=name)
+
+
+def test_a_single_loader_has_no_name():
+    with pytest.raises(ValueError, match="loader='few' is for a MultiTaskDataLoader"):
+        replay(DIGITS, 0, 0, loader="few")

@@ -106,7 +106,7 @@ class MultiTaskDataLoader:
 
     def __len__(self) -> int:
         """Steps in an epoch."""
-        self._pass_on()
+        self.pass_on()
         if not isinstance(self.length, str):
             return self.length
         # The least n with n * rate >= length; a rate such as 3 / 10 is not exact.
@@ -139,7 +139,7 @@ class MultiTaskDataLoader:
         return found
 
     def _steps(self, first: int, last: int) -> Iterator[list[Batch]]:
-        self._pass_on()
+        self.pass_on()
         streams = self._open(first)
         try:
             for counts in self._schedule().rows(first, last):
@@ -196,8 +196,12 @@ class MultiTaskDataLoader:
         total = sum(self.ratios.values())
         return [self.per_step * ratio / total for ratio in self.ratios.values()]
 
-    def _pass_on(self) -> None:
-        """Tell the loaders what the engine told this one."""
+    def pass_on(self) -> None:
+        """Tell the loaders what the engine told this one; done whenever steps are asked for.
+
+        Raises:
+            ValueError: If there are more processes than a loader has a step for.
+        """
         for name, loader in self.loaders.items():
             loader.seed = derive_key(self.seed, TASK_STREAM, text_key(name))
             loader.rank, loader.num_processes = self.rank, self.num_processes
