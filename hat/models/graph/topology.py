@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 
 from hat.registry import did_you_mean
 
@@ -90,6 +90,22 @@ class Topology:
                 left += node.all_input_nodes
         return needed
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A list, as the nodes of `fx` hold each other: pickle goes down the chain until it breaks.
+        def named(values: Any) -> Any:
+            return fx.map_arg(values, lambda node: _Name(node.name))
+
+        steps = [(n.name, n.op, n.target, named((n.args, n.kwargs))) for n in self.graph.nodes]
+        return {"steps": steps}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        graph = fx.Graph()
+        made: dict[str, fx.Node] = {}
+        for name, op, target, values in state["steps"]:
+            args, kwargs = _map_names(values, made)
+            made[name] = graph.create_node(op, target, args, kwargs, name)
+        self.__init__(graph)  # type: ignore[misc]
+
     def _ends(self) -> dict[str, Any]:
         ends: dict[str, Any] = self._end().args[0]  # type: ignore[assignment]
         return ends
@@ -97,6 +113,20 @@ class Topology:
     def _end(self) -> fx.Node:
         (end,) = self.graph.find_nodes(op="output")
         return end
+
+
+class _Name(str):
+    """Stands for the node of this name where a graph is written down."""
+
+
+def _map_names(value: Any, nodes: Mapping[str, fx.Node]) -> Any:
+    if isinstance(value, _Name):
+        return nodes[value]
+    if isinstance(value, dict):
+        return {key: _map_names(item, nodes) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_map_names(item, nodes) for item in value)
+    return value
 
 
 def spelled(value: Any) -> str:
@@ -163,8 +193,7 @@ def trace(function: TopologyFunction, nodes: Collection[str]) -> Topology:
     except (fx.proxy.TraceError, RuntimeError) as error:
         raise ValueError(
             f"the topology cannot be traced ({error}): it may call nodes, index and combine what "
-            "they return, but not decide by it, count it or bring tensors of its own; put that "
-            "into a node"
+            "they return, but not decide by it or count it; put that into a node"
         ) from error
     if not isinstance(outputs, Mapping) or not outputs:
         raise ValueError(
@@ -220,12 +249,13 @@ def link(
     values = {name: graph.placeholder(name) for name in inputs}
     left = dict(sources)
     while left:
-        ready = [name for name, read in left.items() if all(source in values for source, _ in read)]
-        if not ready:
+        num_left = len(left)
+        for name, read in list(left.items()):
+            if all(source in values for source, _ in read):
+                arguments = tuple(_picked(graph, values, reference) for reference in left.pop(name))
+                values[name] = graph.call_module(name, arguments)
+        if len(left) == num_left:
             raise ValueError(_cycle(left, set(values)))
-        for name in ready:
-            arguments = tuple(_picked(graph, values, reference) for reference in left.pop(name))
-            values[name] = graph.call_module(name, arguments)
     ends = {}
     for name, reference in outputs.items():
         (found,) = _references(reference, name)
@@ -326,7 +356,18 @@ def _cycle(left: Mapping[str, list[_Reference]], known: set[str]) -> str:
     return f"the topology has a cycle: {' reads '.join(path)}"
 
 
+def _refuse_tensor(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        raise ValueError(
+            f"the topology brings a tensor of shape {tuple(value.shape)}: make it a buffer of a "
+            "node, so that it moves with the model"
+        )
+    return value
+
+
 def _checked(graph: fx.Graph, nodes: Collection[str]) -> Topology:
+    for node in graph.nodes:
+        fx.node.map_aggregate((node.args, node.kwargs), _refuse_tensor)
     topology = Topology(graph)
     used = topology.nodes_of(topology.outputs)
     unused = [name for name in nodes if name not in used]
