@@ -22,7 +22,7 @@ class PredictionWriter(Callback):
     """Collects predictions and writes them at the end, a record for each sample.
 
     The file holds `scores`, `classes` and `predictions`; a prediction has the sample's
-    `img_id`, `img_path` and `label` where there are such, and every prediction but the
+    `img_id`, `img_path` and `label` where it has them, and every prediction but the
     logits; `class_names` beside `classes`.
 
     Args:
@@ -41,12 +41,9 @@ class PredictionWriter(Callback):
             self.classes = getattr(getattr(data_loader, "dataset", None), "classes", None)
 
     def on_batch_end(self, *, batch: Batch, preds: dict[str, Any], **kwargs: Any) -> None:
-        columns = {
-            **{key: batch[key] for key in _FROM_BATCH if key in batch},
-            **{key: value for key, value in preds.items() if key not in _LEFT_OUT},
-        }
-        for number in range(num_samples(batch)):
-            record = {key: _json_value(value[number]) for key, value in columns.items()}
+        columns = {key: value for key, value in preds.items() if key not in _LEFT_OUT}
+        for number, record in enumerate(_from_batch(batch)):
+            record |= {key: _json_value(value[number]) for key, value in columns.items()}
             if self.classes is not None and "classes" in record:
                 record["class_names"] = self._names_of(record["classes"])
             self._records.append(record)
@@ -67,6 +64,18 @@ class PredictionWriter(Callback):
         if isinstance(classes, list):
             return [self._names_of(each) for each in classes]
         return self.classes[classes]
+
+
+def _from_batch(batch: Batch) -> list[dict[str, Any]]:
+    """What a batch says of each sample; a key that only some have is in the records of those."""
+    records: list[dict[str, Any]] = [{} for _ in range(num_samples(batch))]
+    labelled = batch.get("labelled", {})
+    for key in _FROM_BATCH:
+        if key in batch:
+            rows = labelled[key].tolist() if key in labelled else range(len(records))
+            for row, value in zip(rows, batch[key], strict=True):
+                records[row][key] = _json_value(value)
+    return records
 
 
 def _json_value(value: Any) -> Any:

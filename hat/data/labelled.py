@@ -6,10 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hat.data.sample import Batch, num_samples
-
-#: Keys of a batch that are not of its samples.
-_OF_THE_BATCH = ("labelled", "tasks")
+from hat.data.sample import OF_THE_BATCH, Batch, num_samples
 
 
 def labelled_rows(batch: Batch, keys: Iterable[str]) -> Tensor | None:
@@ -62,7 +59,7 @@ def cut_batch(batch: Batch, rows: Tensor) -> Batch:
     labelled = batch.get("labelled", {})
     part = {}
     for key, value in batch.items():
-        if key in _OF_THE_BATCH:
+        if key in OF_THE_BATCH:
             continue
         if key not in labelled:
             part[key] = take_rows(value, rows)

@@ -13,6 +13,7 @@ from hat.callbacks.base import Callback
 from hat.callbacks.loss_average import LossAverage
 from hat.callbacks.metric_updater import MetricUpdater
 from hat.data.loaders.device_prefetcher import DevicePrefetcher
+from hat.data.loaders.multi_task_loader import MultiTaskDataLoader
 from hat.engine.loop import Loop
 from hat.engine.processors.batch_processor import Precision
 from hat.engine.processors.inference import InferenceProcessor
@@ -38,6 +39,9 @@ class Predictor(Loop):
         where: The first part of the names of the scores.
         run_dir: Where callbacks write.
 
+    Raises:
+        TypeError: If the loader is a `MultiTaskDataLoader`.
+
     Example:
         >>> predictor = Predictor(model, loader, metrics=[Accuracy()])  # doctest: +SKIP
         >>> predictor.fit().last("val/acc").value  # doctest: +SKIP
@@ -57,6 +61,11 @@ class Predictor(Loop):
         where: str = "val",
         run_dir: str | Path | None = None,
     ) -> None:
+        if isinstance(data_loader, MultiTaskDataLoader):
+            raise TypeError(
+                "a Predictor sees every sample once, and a MultiTaskDataLoader gives some again: "
+                "give it a DataLoader, with PartialCollate where samples lack labels"
+            )
         device = default_device() if device is None else torch.device(device)
         model.to(device, memory_format=torch.channels_last if channels_last else None)  # type: ignore[call-overload]
         inputs = InputPreparation(normalize, device=device, channels_last=channels_last)

@@ -8,7 +8,7 @@ from helpers import NUM_SAMPLES, Points, TinyModel
 from torch import nn
 
 from hat.callbacks import PredictionWriter
-from hat.data import DataLoader
+from hat.data import DataLoader, PartialCollate
 from hat.engine import Predictor
 from hat.metrics import Accuracy
 from hat.models import ModelOutput
@@ -126,3 +126,16 @@ def test_a_failed_prediction_leaves_the_older_file(tmp_path):
         Predictor(model, batches, callbacks=[PredictionWriter(path, ["a"])]).fit()
     assert path.read_text() == "older"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_sample_without_a_label_has_none_in_its_record(tmp_path):
+    samples = [{"img_id": number, "x": number} for number in range(4)]
+    samples[1]["label"], samples[3]["label"] = 5, 7
+    loader = DataLoader(samples, batch_size=4, collate=PartialCollate())
+    content, _ = written(tmp_path, Given(scores=torch.arange(4)), loader)
+    assert content["predictions"] == [
+        {"img_id": 0, "scores": 0},
+        {"img_id": 1, "label": 5, "scores": 1},
+        {"img_id": 2, "scores": 2},
+        {"img_id": 3, "label": 7, "scores": 3},
+    ]

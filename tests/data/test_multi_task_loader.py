@@ -8,11 +8,12 @@ from collections import Counter
 
 import pytest
 import torch
-from helpers import Points, make_trainer
+from helpers import Points, TinyModel, make_trainer
 
 from hat.callbacks import Callback
 from hat.data import DataLoader, MultiTaskDataLoader, SequentialSampler, ShuffledSampler
 from hat.data.loaders.task_schedule import DrawnSteps
+from hat.engine import Predictor
 
 
 class Drawing:
@@ -449,6 +450,11 @@ def test_the_engine_passes_seed_and_folder_on(tmp_path):
     list(run.data_loader.steps(0))
     assert run.data_loader.seed == 3
     assert {inner.run_dir for inner in run.data_loader.loaders.values()} == {tmp_path}
+
+
+def test_a_predictor_refuses_to_give_samples_again():
+    with pytest.raises(TypeError, match=r"every sample once, .*: give it a DataLoader"):
+        Predictor(TinyModel(), multi())
 
 
 # --- mistakes
