@@ -20,6 +20,7 @@ BUILD_STREAM = 4
 # 5 is that of the scenes of `hat.data.RoadScenes`.
 LABEL_STREAM = 6
 TASK_STREAM = 7
+SURGERY_STREAM = 8
 
 _MASK = (1 << 64) - 1
 

@@ -5,6 +5,7 @@ from .early_stopping import EarlyStopping as EarlyStopping
 from .exponential_moving_average import ExponentialMovingAverage as ExponentialMovingAverage
 from .freeze_module import FreezeModule as FreezeModule
 from .grad_clip import GradClip as GradClip
+from .gradient_surgery import GradientSurgery as GradientSurgery
 from .lr_updater import LrUpdater as LrUpdater
 from .lr_updater import Warmup as Warmup
 from .metric_updater import MetricUpdater as MetricUpdater
@@ -14,6 +15,7 @@ from .progress_bar import ProgressBar as ProgressBar
 from .run_log import RunLog as RunLog
 from .stats_monitor import StatsMonitor as StatsMonitor
 from .stop_task import StopTask as StopTask
+from .task_gradient_monitor import TaskGradientMonitor as TaskGradientMonitor
 from .tensor_board import TensorBoard as TensorBoard
 from .validation import Validation as Validation
 from .weighted_score import WeightedScore as WeightedScore

@@ -39,6 +39,7 @@ def makers(model, folder):
         "ExponentialMovingAverage": lambda: callbacks.ExponentialMovingAverage(),
         "FreezeModule": lambda: callbacks.FreezeModule("body", num_epochs=1),
         "GradClip": lambda: callbacks.GradClip(max_norm=1.0),
+        "GradientSurgery": lambda: callbacks.GradientSurgery(),
         "LrUpdater": lambda: callbacks.LrUpdater(callbacks.schedules.CosineLr()),
         "MetricUpdater": lambda: callbacks.MetricUpdater([Accuracy()]),
         "NanGuard": lambda: callbacks.NanGuard("skip"),
@@ -47,6 +48,7 @@ def makers(model, folder):
         "RunLog": lambda: callbacks.RunLog(folder),
         "StatsMonitor": lambda: callbacks.StatsMonitor(1),
         "StopTask": lambda: callbacks.StopTask("side", after_steps=1),
+        "TaskGradientMonitor": lambda: callbacks.TaskGradientMonitor(1),
         "TensorBoard": lambda: callbacks.TensorBoard(folder / "tensorboard"),
         "Validation": lambda: callbacks.Validation(predictor),
         "WeightedScore": lambda: callbacks.WeightedScore({"train/loss": -1.0}),
@@ -54,7 +56,7 @@ def makers(model, folder):
 
 
 #: What is about tasks, and needs a model that has some.
-OF_TASKS = {"StopTask"}
+OF_TASKS = {"GradientSurgery", "StopTask", "TaskGradientMonitor"}
 
 
 def model_for(name):
