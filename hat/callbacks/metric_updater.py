@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 import torchmetrics
 from torch import nn
 
@@ -211,7 +212,7 @@ def _score_names(metric: torchmetrics.Metric) -> Sequence[str]:
 
 def _values(metric: torchmetrics.Metric) -> dict[str, float]:
     is_counted = any(inner._update_count for _, inner in _nested(metric))
-    if not (is_counted or torch.distributed.is_initialized()):
+    if not (is_counted or (dist.is_available() and dist.is_initialized())):
         return dict.fromkeys(_score_names(metric), math.nan)
     with warnings.catch_warnings():  # another process may have counted something
         warnings.filterwarnings("ignore", ".*called before the ``update`` method.*")

@@ -17,10 +17,11 @@ from hat.engine.scores import Scores
 class StatsMonitor(Callback):
     """Writes means over every few steps, and over what is left at the end of an epoch.
 
-    Scores: `train/loss` and, if there are several, each loss by its name; `train/lr` of
-    the first parameter group; `train/samples_per_s`; `train/data_wait`, the share of the
-    time spent waiting for data; `train/eta_s`, seconds left; `train/memory_mib`, the peak
-    of the device, or of this process on the CPU. Only committed steps count.
+    Scores: `train/loss` and, if there are several or they are of tasks, each loss by its name,
+    a mean over the steps that had it; `train/lr` of the first parameter group;
+    `train/samples_per_s`; `train/data_wait`, the share of the time spent waiting for data;
+    `train/eta_s`, seconds left; `train/memory_mib`, the peak of the device, or of this process
+    on the CPU. Only committed steps count.
 
     Losses stay on the device until they are written.
 
@@ -115,11 +116,13 @@ class StatsMonitor(Callback):
         self._restart_clock()
 
     def _collected(self) -> dict[str, list[Tensor]]:
-        """The sum, and the losses by name where there are several."""
+        """The sum, and the losses by name where there are several or they are of tasks."""
         collected: dict[str, list[Tensor]] = {}
+        names = {name for outcome in self._outcomes for name in outcome.losses}
+        has_parts = len(names) > 1 or any("/" in name for name in names)
         for outcome in self._outcomes:
             assert outcome.loss is not None
-            parts = outcome.losses if len(outcome.losses) > 1 else {}
+            parts = outcome.losses if has_parts else {}
             for name, loss in {**parts, "loss": outcome.loss}.items():
                 collected.setdefault(name, []).append(loss)
         for losses in collected.values():

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchmetrics
 from torch import Tensor, nn
 
 from hat.callbacks.base import Callback
 from hat.callbacks.loss_average import LossAverage
-from hat.callbacks.metric_updater import MetricUpdater
+from hat.callbacks.metric_updater import Metrics, MetricUpdater
 from hat.data.loaders.device_prefetcher import DevicePrefetcher
 from hat.data.loaders.multi_task_loader import MultiTaskDataLoader
 from hat.engine.loop import Loop
@@ -21,6 +20,7 @@ from hat.engine.processors.inputs import InputPreparation
 from hat.engine.progress import Plan, Progress
 from hat.engine.scores import Scores
 from hat.engine.trainer import default_device
+from hat.models.structures.graph_model import GraphModel
 
 
 class Predictor(Loop):
@@ -29,7 +29,8 @@ class Predictor(Loop):
     Args:
         model: A structure, as for `Trainer`; its modes are put back afterwards.
         data_loader: Yields batches; each sample is seen once.
-        metrics: Updated with every batch and its predictions.
+        metrics: Updated with every batch and its predictions. With a `GraphModel` a dict from
+            its tasks to lists of metrics; see `MetricUpdater`.
         callbacks: Called as in training; hooks around the backward pass never fire.
         normalize: Turns a uint8 `img` into floats on the device; give the one that
             training uses.
@@ -51,7 +52,7 @@ class Predictor(Loop):
         self,
         model: nn.Module,
         data_loader: Any,
-        metrics: Sequence[torchmetrics.Metric] = (),
+        metrics: Metrics = (),
         *,
         callbacks: Sequence[Callback] = (),
         normalize: Callable[[Tensor], Tensor] | None = None,
@@ -75,13 +76,14 @@ class Predictor(Loop):
         updater.move_to(device)
         self.where = where
         self.device = device
-        self.score_names = [f"{where}/loss", *updater.writes()]
+        losses = LossAverage(where, model.task_names if isinstance(model, GraphModel) else ())
+        self.score_names = [*losses.writes(), *updater.writes()]
         super().__init__(
             model,
             data_loader,
             InferenceProcessor(inputs, precision),
             Plan("epoch", 1, None, None),
-            callbacks=[LossAverage(where), updater, *callbacks],
+            callbacks=[losses, updater, *callbacks],
             run_dir=None if run_dir is None else Path(run_dir),
             device=device,
         )
@@ -90,7 +92,8 @@ class Predictor(Loop):
         """Go through the data once.
 
         Returns:
-            The scores: `<where>/loss` where the data has truth, and each metric.
+            The scores: `<where>/loss` where the data has truth, of a `GraphModel` also
+            `<where>/<task>/loss`, and each metric.
         """
         self.progress.load_state_dict(Progress().state_dict())
         self.scores.load_state_dict({})
