@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from helpers import Points, TinyModel, make_trainer
+from helpers import Points, TinyModel, make_trainer, tiny_graph
 from torch import nn
 
 from hat.callbacks import Callback, Checkpoint, FreezeModule, Validation
@@ -161,3 +161,78 @@ def test_freezing_for_no_epoch_freezes_nothing():
 def test_freezing_for_less_than_no_epoch_is_refused():
     with pytest.raises(ValueError, match="num_epochs"):
         FreezeModule("body", num_epochs=-1)
+
+
+# --- tasks on shared nodes
+
+
+def frozen_for_twenty_steps(callback):
+    """The parts of a model of two tasks that move, with the momentum of a run before."""
+    torch.manual_seed(0)
+    model = tiny_graph()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
+    make_trainer(model=model, optimizer=optimizer).fit()
+    assert all(optimizer.state[p]["exp_avg"].abs().sum() > 0 for p in model.parameters())
+    before = {name: value.tolist() for name, value in model.state_dict().items()}
+    make_trainer(model=model, optimizer=optimizer, callbacks=[callback], num_steps=20).fit()
+    after = {name: value.tolist() for name, value in model.state_dict().items()}
+    return {name.split(".")[0] for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("what", "moved"),
+    [
+        (dict(tasks="side"), {"body", "other_head"}),
+        (dict(tasks=["other"]), {"body", "side_head"}),
+        (dict(shared=True), {"side_head", "other_head"}),
+        (dict(modules="body"), {"side_head", "other_head"}),
+        (dict(shared=True, tasks="side"), {"other_head"}),
+        (dict(modules="other*", tasks="side"), {"body"}),
+    ],
+)
+def test_a_frozen_task_and_trunk_stay_for_twenty_steps_with_momentum(what, moved):
+    assert frozen_for_twenty_steps(FreezeModule(**what)) == moved
+
+
+def test_what_a_task_shares_is_frozen_with_all_that_share_it():
+    torch.manual_seed(0)
+    model = tiny_graph()
+    make_trainer(model=model, callbacks=[FreezeModule(tasks="side")]).fit()
+    assert model.body[0].weight.requires_grad
+    freeze = FreezeModule(tasks=["side", "other"])
+    freeze.check(model=model)
+    freeze._set_frozen(True)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_task_is_trained_again_after_its_epochs():
+    model = tiny_graph()
+    after = AfterEpochs("side_head")
+    callbacks = [FreezeModule(tasks="side", num_epochs=1), after]
+    make_trainer(model=model, callbacks=callbacks, optimizer=DECAYING).fit()
+    assert after.states[0] == after.states[1]
+    assert set(after.states[1]) == {
+        n for n in after.states[1] if after.states[1] != after.states[2]
+    }
+    assert after.modes == [[False] * 3, [True] * 3]
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_name():
+    with pytest.raises(ValueError, match=r"no task 'sidee'.* Did you mean 'side'"):
+        make_trainer(model=tiny_graph(), callbacks=[FreezeModule(tasks="sidee")])
+
+
+@pytest.mark.parametrize("what", [dict(tasks="side"), dict(shared=True)])
+def test_a_model_without_a_graph_has_no_tasks(what):
+    with pytest.raises(ValueError, match="the model is a NormedModel"):
+        make_trainer(model=NormedModel(), callbacks=[FreezeModule(**what)])
+
+
+def test_a_model_that_shares_nothing_is_refused():
+    with pytest.raises(ValueError, match="no two outputs of the model share a node"):
+        make_trainer(model=tiny_graph(("side",)), callbacks=[FreezeModule(shared=True)])
+
+
+def test_freezing_nothing_is_refused():
+    with pytest.raises(ValueError, match="FreezeModule freezes nothing"):
+        FreezeModule()

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from helpers import make_trainer
+from helpers import make_trainer, tiny_graph
 
 from hat.callbacks import Callback, Checkpoint, LrUpdater, Warmup
 from hat.callbacks.schedules import (
@@ -156,3 +156,20 @@ def test_an_unknown_unit_is_refused():
 def test_adam_is_updated_too():
     optimizer = functools.partial(torch.optim.Adam, lr=0.2)
     assert lrs_of(LrUpdater(ExponentialLr(0.5)), optimizer=optimizer, num_steps=2) == [0.2, 0.1]
+
+
+def test_each_group_has_its_own_rate_times_the_factor():
+    torch.manual_seed(0)
+    groups = [dict(task="side", lr=0.4), dict(shared=True, lr=0.02)]
+    rates = {"other": Lrs(0), "side": Lrs(1), "shared": Lrs(2)}
+    make_trainer(
+        model=tiny_graph(),
+        callbacks=[LrUpdater(ExponentialLr(0.5)), *rates.values()],
+        param_groups=groups,
+        num_steps=3,
+    ).fit()
+    assert {name: lrs.values for name, lrs in rates.items()} == {
+        "other": [0.1, 0.05, 0.025],
+        "side": [0.4, 0.2, 0.1],
+        "shared": [0.02, 0.01, 0.005],
+    }

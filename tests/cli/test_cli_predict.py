@@ -46,6 +46,20 @@ def test_the_best_checkpoint_is_not_just_the_newest():
     assert f"val/loss {losses[-1]!r}\n" in run_hat("validate", "run", "--checkpoint", "last").out
 
 
+def test_the_best_of_each_of_several_scores_can_be_named():
+    # the highest loss is that of the first epoch, the highest accuracy comes later
+    several = 'best=["val/loss", "val/acc"], mode="max"'
+    Path("several.py").write_text(POINTS.read_text().replace('best="val/acc"', several))
+    run_hat("train", "several.py", "--out", "run")
+    log = [json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines()]
+    losses = [line["val/loss"] for line in log if "val/loss" in line]
+    assert f"val/loss {losses[0]!r}\n" in run_hat("validate", "run").out
+    done = run_hat("validate", "run", "--checkpoint", "best:val/acc")
+    assert f"val/acc {best_accuracy(Path('run'))!r}\n" in done.out
+    done = run_hat("validate", "run", "--checkpoint", "best:val/ac")
+    assert (done.code, "but of val/loss, val/acc. Did you mean 'val/acc'?" in done.err) == (2, True)
+
+
 def test_validating_the_last_checkpoint_gives_the_last_accuracy(points_run):
     done = run_hat("validate", points_run, "--checkpoint", "last")
     assert f"val/acc {last_accuracy(points_run)!r}\n" in done.out
