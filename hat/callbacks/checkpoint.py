@@ -10,6 +10,7 @@ import torch
 import hat
 from hat import store
 from hat.callbacks.base import Callback
+from hat.callbacks.class_names import class_names, label_class_names
 from hat.engine.progress import Progress, StepOutcome
 from hat.engine.scores import Scores, is_better
 from hat.engine.state import TrainingState
@@ -226,7 +227,9 @@ class Checkpoint(Callback):
             "scores": scores.summary(),
             "best": best[0] if best else None,
             "all_best": best,
-            "classes": _class_names(data_loader),
+            # so that predictions can be named without the data
+            "classes": class_names(data_loader),
+            "label_classes": label_class_names(data_loader),
             "versions": {"hat": hat.__version__, "torch": torch.__version__},
         }
         name = "epoch-{:04d}-step-{:08d}".format(*self._position(progress))
@@ -245,12 +248,6 @@ class Checkpoint(Callback):
         for checkpoint in found:
             if checkpoint.path not in kept:
                 store.remove_checkpoint(checkpoint.path)
-
-
-def _class_names(data_loader: Any) -> list[str] | None:
-    """The class names of the data, so that predictions can be named without it."""
-    classes = getattr(getattr(data_loader, "dataset", None), "classes", None)
-    return None if classes is None else [str(name) for name in classes]
 
 
 def _modes(

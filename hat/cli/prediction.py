@@ -128,18 +128,19 @@ def _load(predictor: Any, weights: Path | None) -> None:
 
 def _add_writer(config: Config, root: str, out: Path, weights: Path | None) -> None:
     predictor = config.values[root]
-    writer = dict(type="PredictionWriter", path=str(out), classes=_classes_of(weights))
+    writer = dict(type="PredictionWriter", path=str(out), **_classes_of(weights))
     callbacks = [*predictor.get("callbacks", []), writer]
     config.values[root] = predictor | dict(callbacks=callbacks)
 
 
-def _classes_of(weights: Path | None) -> list[str] | None:
-    """The class names that the run was trained with, where a checkpoint says."""
+def _classes_of(weights: Path | None) -> dict[str, list[str]]:
+    """The names of classes that the run was trained with, where a checkpoint says."""
     from hat import store
 
     if weights is None or not weights.is_dir():
-        return None
-    return store.verify_checkpoint(weights).info.get("classes")
+        return {}
+    info = store.verify_checkpoint(weights).info
+    return {key: info[key] for key in ("classes", "label_classes") if info.get(key) is not None}
 
 
 def _replace_data(config: Config, root: str, inputs: list[str]) -> None:

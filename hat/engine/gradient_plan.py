@@ -117,4 +117,6 @@ def cpu_group(group: dist.ProcessGroup | None = None) -> dist.ProcessGroup | Non
     """
     if "gloo" in dist.get_backend(group):
         return group
-    return dist.new_group(dist.get_process_group_ranks(group), backend="gloo")
+    beside = dist.new_group(dist.get_process_group_ranks(group), backend="gloo")
+    assert not isinstance(beside, int)  # which it is to a process outside
+    return beside

@@ -139,3 +139,78 @@ def test_a_sample_without_a_label_has_none_in_its_record(tmp_path):
         {"img_id": 2, "scores": 2},
         {"img_id": 3, "label": 7, "scores": 3},
     ]
+
+
+TASKS = {
+    "det/bboxes": [torch.ones(1, 4), torch.zeros(0, 4)],
+    "det/classes": [torch.tensor([1]), torch.tensor([], dtype=torch.int64)],
+    "scene/logits": torch.zeros(2, 3),
+    "scene/classes": torch.tensor([2, 0]),
+}
+
+
+class OfScenes(list):
+    """Batches with the names of a data set: objects have names of their own."""
+
+    class dataset:  # noqa: N801
+        classes = ("car", "bus")
+        label_classes = ("day", "dusk", "night")
+
+
+def test_predictions_of_tasks_are_called_by_them(tmp_path):
+    batch = {"x": torch.zeros(2), "img_id": ["a", "b"]}
+    content, _ = written(tmp_path, Given(**TASKS), OfScenes([batch]))
+    assert content["predictions"] == [
+        {
+            "img_id": "a",
+            "det/bboxes": [[1.0] * 4],
+            "det/classes": [1],
+            "det/class_names": ["bus"],
+            "scene/classes": 2,
+            "scene/class_names": "night",
+        },
+        {
+            "img_id": "b",
+            "det/bboxes": [],
+            "det/classes": [],
+            "det/class_names": [],
+            "scene/classes": 0,
+            "scene/class_names": "day",
+        },
+    ]
+    assert (content["classes"], content["label_classes"]) == (
+        ["car", "bus"],
+        ["day", "dusk", "night"],
+    )
+
+
+def test_class_names_can_be_given_by_task(tmp_path):
+    batch = {"x": torch.zeros(2), "img_id": ["a", "b"]}
+    content, _ = written(tmp_path, Given(**TASKS), [batch], classes={"scene": "ABC"})
+    assert [record["scene/class_names"] for record in content["predictions"]] == ["C", "A"]
+    assert "det/class_names" not in content["predictions"][0]
+    assert content["classes"] == {"scene": ["A", "B", "C"]}
+
+
+def test_the_names_of_several_loaders_are_those_of_the_first_that_has_some(tmp_path):
+    class Several(list):
+        loaders = {"plain": DataLoader([1, 2], batch_size=1), "scenes": OfScenes()}  # noqa: RUF012
+
+    batch = {"x": torch.zeros(2), "img_id": ["a", "b"]}
+    content, _ = written(tmp_path, Given(**TASKS), Several([batch]))
+    assert content["classes"] == ["car", "bus"]
+
+
+def test_a_label_stays_with_its_sample(tmp_path):
+    batch = {
+        "x": torch.zeros(3),
+        "img_id": ["a", "b", "c"],
+        "label": torch.tensor([7, 8]),
+        "labelled": {"label": torch.tensor([0, 2])},
+    }
+    content, _ = written(tmp_path, Given(), [batch])
+    assert content["predictions"] == [
+        {"img_id": "a", "label": 7},
+        {"img_id": "b"},
+        {"img_id": "c", "label": 8},
+    ]
