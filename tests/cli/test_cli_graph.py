@@ -56,9 +56,12 @@ def test_a_model_may_stand_elsewhere():
         ([GRAPH, "--model", "modell"], "the config has no 'modell'. Did you mean 'model'?"),
         ([GRAPH, "--model", "num_classes"], "expected a model, dict(type=...), got int 3"),
         ([GRAPH, "model.topology.seg_head=backbon"], "node 'seg_head' reads 'backbon'"),
-        ([GRAPH, "num_classes=4", "model.tasks.seg.num_classes=5"], "seg_head.num_classes is 3"),
+        (
+            [GRAPH, "num_classes=4", "model.tasks.seg.num_classes=5"],
+            "seg_head.num_classes is 4, tasks.seg.num_classes 5",
+        ),
         ([DIGITS], "expected a GraphModel, got a Classifier"),
-        (["nothing.py"], "no such config file"),
+        (["nothing.py"], "cannot read the config"),
     ],
 )
 def test_a_mistake_is_named(arguments, message):

@@ -161,8 +161,8 @@ def test_numbers_are_short(number, text):
 
 
 def test_many_shapes_are_cut_short():
-    assert shape_lines([(1, 2)] * 4) == ["1x2"] * 4
-    assert shape_lines([(1, 2)] * 9) == ["1x2"] * 3 + ["6 more"]
+    assert shape_lines([(1, 2)] * 5) == ["1x2"] * 5
+    assert shape_lines([(1, 2)] * 9) == ["1x2"] * 4 + ["5 more"]
 
 
 # --- the picture

@@ -208,12 +208,12 @@ def shape_lines(shapes: Sequence[Shape]) -> list[str]:
     """A line for each of a few shapes, and how many more there are.
 
     Example:
-        >>> shape_lines([(1, 8)] * 5)
-        ['1x8', '1x8', '1x8', '2 more']
+        >>> shape_lines([(1, 8)] * 9)
+        ['1x8', '1x8', '1x8', '1x8', '5 more']
     """
-    if len(shapes) <= 4:
+    if len(shapes) <= 5:
         return [shape_text(shape) for shape in shapes]
-    return [*map(shape_text, shapes[:3]), f"{len(shapes) - 3} more"]
+    return [*map(shape_text, shapes[:4]), f"{len(shapes) - 4} more"]
 
 
 def short_number(number: int) -> str:
