@@ -4,6 +4,8 @@
 
 Nothing is read from disk: scenes are drawn once, in the first epoch, and kept in memory. A third
 of them has boxes only, a third maps of classes and depth only, the rest everything.
+
+One task by itself, on the same pictures: tasks=[seg].
 """
 
 import math
@@ -39,6 +41,7 @@ num_workers = 1
 learning_rate = 3e-3
 channels = 32
 seed = 0
+tasks = ["det", "seg", "depth", "scene"]
 
 # Shares of the classes among the pixels of the training split, in the order of `RoadScenes`.
 frequency = [
@@ -50,49 +53,56 @@ class_weight = [1 / math.log(1.1 + share) for share in frequency]
 
 normalize = dict(type="Normalize", mean=[0.32, 0.31, 0.31], std=[0.19, 0.18, 0.21])
 
+backbone = dict(
+    type="TimmBackbone",
+    name="resnet18",
+    out_indices=[0, 1, 2, 3, 4],
+    options=dict(layers=[1, 1, 1, 1], channels=[32, 48, 96, 192], stem_type="deep", stem_width=8),
+)
+neck = dict(type="FPN", in_channels=[16, 32, 48, 96, 192], out_channels=channels, batch_norm=True)
+heads = dict(
+    det=dict(type="YoloxHead", in_channels=[channels] * 4, num_classes=6, channels=32, num_convs=1),
+    seg=dict(type="FcnHead", in_channels=channels, num_classes=14, num_convs=0, in_index=0),
+    depth=dict(type="DepthHead", in_channels=channels, in_index=1),
+    scene=dict(type="LinearHead", in_channels=192, num_classes=4),
+)
+sources = dict(det="neck[1:]", seg="neck", depth="neck", scene="backbone[-1]")
+all_tasks = dict(
+    det=dict(type="YoloxTask", num_classes=6, strides=[4, 8, 16, 32]),
+    seg=dict(
+        type="SegmentationTask",
+        num_classes=14,
+        losses=dict(ce=dict(type="CrossEntropyLoss", class_weight=class_weight)),
+    ),
+    depth=dict(type="DepthTask"),
+    scene=dict(type="ClassificationTask", num_classes=4),
+)
+task_weights = dict(det=0.5, seg=1.0, depth=1.0, scene=0.2)
+metrics = dict(
+    det=[dict(type=CocoAP, classes=RoadScenes.classes)],
+    seg=[dict(type=MeanIoU, num_classes=14, classes=RoadScenes.seg_classes)],
+    depth=[dict(type=DepthErrors)],
+    scene=[dict(type=Accuracy)],
+)
+main_scores = {
+    "val/det/AP": 1.0,
+    "val/seg/mIoU": 1.0,
+    "val/depth/abs_rel": -1.0,
+    "val/scene/acc": 1.0,
+}
+
+needs_neck = set(tasks) != {"scene"}
 model = dict(
     type=GraphModel,
-    nodes=dict(
-        backbone=dict(
-            type="TimmBackbone",
-            name="resnet18",
-            out_indices=[0, 1, 2, 3, 4],
-            options=dict(
-                layers=[1, 1, 1, 1], channels=[32, 48, 96, 192], stem_type="deep", stem_width=8
-            ),
-        ),
-        neck=dict(
-            type="FPN", in_channels=[16, 32, 48, 96, 192], out_channels=channels, batch_norm=True
-        ),
-        det_head=dict(
-            type="YoloxHead", in_channels=[channels] * 4, num_classes=6, channels=32, num_convs=1
-        ),
-        seg_head=dict(
-            type="FcnHead", in_channels=channels, num_classes=14, num_convs=0, in_index=0
-        ),
-        depth_head=dict(type="DepthHead", in_channels=channels, in_index=1),
-        scene_head=dict(type="LinearHead", in_channels=192, num_classes=4),
-    ),
-    topology=dict(
-        backbone="img",
-        neck="backbone",
-        det_head="neck[1:]",
-        seg_head="neck",
-        depth_head="neck",
-        scene_head="backbone[-1]",
-    ),
-    outputs=dict(det="det_head", seg="seg_head", depth="depth_head", scene="scene_head"),
-    tasks=dict(
-        det=dict(type="YoloxTask", num_classes=6, strides=[4, 8, 16, 32]),
-        seg=dict(
-            type="SegmentationTask",
-            num_classes=14,
-            losses=dict(ce=dict(type="CrossEntropyLoss", class_weight=class_weight)),
-        ),
-        depth=dict(type="DepthTask"),
-        scene=dict(type="ClassificationTask", num_classes=4),
-    ),
-    task_weights=dict(det=0.5, seg=1.0, depth=1.0, scene=0.2),
+    nodes=dict(backbone=backbone)
+    | (dict(neck=neck) if needs_neck else {})
+    | {f"{task}_head": heads[task] for task in tasks},
+    topology=dict(backbone="img")
+    | (dict(neck="backbone") if needs_neck else {})
+    | {f"{task}_head": sources[task] for task in tasks},
+    outputs={task: f"{task}_head" for task in tasks},
+    tasks={task: all_tasks[task] for task in tasks},
+    task_weights={task: task_weights[task] for task in tasks},
 )
 
 
@@ -125,12 +135,7 @@ float_predictor = dict(
     type=Predictor,
     model=model,
     data_loader=val_loader,
-    metrics=dict(
-        det=[dict(type=CocoAP, classes=RoadScenes.classes)],
-        seg=[dict(type=MeanIoU, num_classes=14, classes=RoadScenes.seg_classes)],
-        depth=[dict(type=DepthErrors)],
-        scene=[dict(type=Accuracy)],
-    ),
+    metrics={task: metrics[task] for task in tasks},
     normalize=normalize,
     channels_last=True,
 )
@@ -152,12 +157,7 @@ float_trainer = dict(
         dict(type=Validation, predictor=float_predictor, weights=ema, every=num_epochs),
         dict(
             type=WeightedScore,
-            weights={
-                "val/det/AP": 1.0,
-                "val/seg/mIoU": 1.0,
-                "val/scene/acc": 1.0,
-                "val/depth/abs_rel": -1.0,
-            },
+            weights={n: w for n, w in main_scores.items() if n.split("/")[1] in tasks},
         ),
         dict(type=ProgressBar),
         dict(type=Checkpoint, best="val/sum"),
