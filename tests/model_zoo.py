@@ -11,6 +11,7 @@ from hat.models import (
     BiFPN,
     CenterNetHead,
     CenterNetTask,
+    ClassificationTask,
     Classifier,
     ConvNet,
     DeepLabV3PlusHead,
@@ -20,6 +21,7 @@ from hat.models import (
     FcnHead,
     FcosHead,
     FcosTask,
+    GraphModel,
     KeypointHead,
     KeypointTask,
     LinearHead,
@@ -123,10 +125,39 @@ def classifier() -> nn.Module:
     return Classifier(backbone(), LinearHead(16, NUM_CLASSES))
 
 
+def graph() -> nn.Module:
+    """Boxes, pixels, depth and a class of the picture."""
+    return GraphModel(
+        nodes=dict(
+            backbone=backbone(),
+            neck=FPN([12, 16], 8),
+            det_head=YoloxHead([8, 8], NUM_CLASSES, channels=8, num_convs=1),
+            seg_head=FcnHead(8, NUM_CLASSES, in_index=-1),
+            depth_head=DepthHead(8),
+            scene_head=LinearHead(16, NUM_CLASSES),
+        ),
+        topology=dict(
+            backbone="img",
+            neck="backbone",
+            det_head="neck",
+            seg_head="neck",
+            depth_head="neck",
+            scene_head="backbone[-1]",
+        ),
+        outputs=dict(det="det_head", seg="seg_head", depth="depth_head", scene="scene_head"),
+        tasks=dict(
+            det=YoloxTask(NUM_CLASSES, [4, 8]),
+            seg=SegmentationTask(NUM_CLASSES),
+            depth=DepthTask(),
+            scene=ClassificationTask(NUM_CLASSES),
+        ),
+    )
+
+
 MODELS: dict[str, Callable[[], nn.Module]] = {
     make.__name__: make
     for make in (
         fcos, retinanet, yolox, centernet, faster_rcnn, mask_rcnn, fcn, aspp, deeplabv3plus,
-        unet, depth, keypoints, classifier,
+        unet, depth, keypoints, classifier, graph,
     )
 }  # fmt: skip

@@ -57,7 +57,8 @@ class Topology:
         copies: dict[fx.Node, fx.Node] = {}
         for node in self.graph.nodes:
             if node in needed:
-                copies[node] = part.node_copy(node, copies.__getitem__)
+                args, kwargs = fx.map_arg((node.args, node.kwargs), copies.__getitem__)
+                copies[node] = part.create_node(node.op, node.target, args, kwargs, node.name)
         ends = self._ends()
         wanted = {name: fx.map_arg(ends[name], copies.__getitem__) for name in outputs}
         part.output(wanted)
