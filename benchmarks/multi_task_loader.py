@@ -4,9 +4,10 @@
 
 On samples that are ready, so that the loader itself is what is timed. First two loaders by
 `MultiTaskDataLoader` against the same two taken with `zip`, interleaved in one process: CPU
-time per step, the least of several epochs. Then the first step after a million that are not gone through.
-Last a loader of four batches an epoch with a worker, whose batches take a while to make: epoch
-by epoch, each of which the worker begins with nothing prepared, against its endless stream.
+time per step, the least of several epochs. Then the first step after a million that are not
+gone through. Last a loader of four batches an epoch with a worker, whose batches take a while to
+make: epoch by epoch, each of which the worker begins with nothing prepared, against its endless
+stream.
 """
 
 from collections.abc import Callable, Iterable

@@ -254,6 +254,15 @@ def test_what_runs_in_a_step_depends_on_seed_and_step_alone():
     assert DrawnSteps([0.7, 0.8, 0.5], seed=5).counts(0, 50).tolist() != whole[:50].tolist()
 
 
+def test_the_seed_changes_which_loaders_are_drawn():
+    steps = multi((9, 9), schedule="sample", length=30)
+    first = [step.loader for n in range(30) for step in steps.parts(0, n)]
+    steps.seed = 1
+    second = [step.loader for n in range(30) for step in steps.parts(0, n)]
+    assert first != second
+    assert second == [task for step in steps for batch in step for task in batch["tasks"]]
+
+
 def test_the_length_of_drawn_epochs_is_a_mean():
     # Two batches a step, of which a has 3 of 4: 1.5 a step, and b 0.5.
     sizes, ratios = (30, 5), {"a": 3, "b": 1}
