@@ -251,7 +251,7 @@ def test_a_subgraph_follows_the_mode_of_the_model(model):
 
 
 def test_a_node_that_is_replaced_is_used(model):
-    model.eval()(FULL)
+    model.eval()(FULL, "scene")
     torch.manual_seed(5)
     model.scene_head = LinearHead(16, 4).eval()
     expected = model.scene_head(model.backbone(PICTURES)[-1])

@@ -304,7 +304,7 @@ class GraphModel(nn.Module):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        # Sub-graphs are made again where they are needed: a copy must not run the first one's.
+        # Sub-graphs are made again where they are needed: copies and files do without.
         return self.__dict__ | {"_subgraphs": {}, "_linked": ()}
 
 
