@@ -291,6 +291,13 @@ def test_the_bests_of_several_scores_before_a_resume_stay(tmp_path, epoch):
     assert epochs(tmp_path) == [1, 3, 5]
 
 
+def test_values_below_the_bests_before_a_resume_are_no_reason_to_save(tmp_path):
+    best = dict(folder=tmp_path, every=9, keep_last=9, best=["det", "seg"])
+    fit(*two_scores(3), Checkpoint(**best), num_epochs=3)
+    fit(*two_scores(), Checkpoint(**best, resume="auto"), num_epochs=5)
+    assert epochs(tmp_path) == [1, 2, 3, 5]
+
+
 def test_a_score_that_was_not_written_yet_has_no_best(tmp_path):
     scores = [Score(1, 2, name="det"), Score(None, 3, name="seg")]
     fit(*scores, Checkpoint(folder=tmp_path, keep_last=1, best=["det", "seg"]))
