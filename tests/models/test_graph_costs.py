@@ -273,6 +273,7 @@ def test_boxes_do_not_overlap():
 
 def test_a_line_does_not_go_through_a_box_that_it_passes():
     layout = laid_out("abcd", "a-b", "b-c", "c-d", "a-d")
+    assert len(layout.lines["a", "d"]) == 6  # two ends, and both sides of two columns
     for x, y in layout.lines["a", "d"][1:-1]:
         for name in "bc":
             box = layout.boxes[name]
