@@ -10,9 +10,11 @@ from .lr_updater import LrUpdater as LrUpdater
 from .lr_updater import Warmup as Warmup
 from .metric_updater import MetricUpdater as MetricUpdater
 from .nan_guard import NanGuard as NanGuard
+from .prediction_pictures import PredictionPictures as PredictionPictures
 from .prediction_writer import PredictionWriter as PredictionWriter
 from .progress_bar import ProgressBar as ProgressBar
 from .run_log import RunLog as RunLog
+from .score_curves import ScoreCurves as ScoreCurves
 from .stats_monitor import StatsMonitor as StatsMonitor
 from .stop_task import StopTask as StopTask
 from .task_gradient_monitor import TaskGradientMonitor as TaskGradientMonitor

@@ -1,6 +1,7 @@
 """Validates the model while it is trained."""
 
 import contextlib
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import nn
@@ -56,7 +57,14 @@ class Validation(Callback):
     def writes(self) -> list[str]:
         return list(self.predictor.score_names)
 
-    def check(self, *, model: nn.Module, state: TrainingState | None, **kwargs: Any) -> None:
+    def check(
+        self,
+        *,
+        model: nn.Module,
+        state: TrainingState | None,
+        run_dir: Path | None,
+        **kwargs: Any,
+    ) -> None:
         if self.weights is not None and state is not None:
             others = list(state.callbacks.values())
             if self.weights not in others:
@@ -74,6 +82,8 @@ class Validation(Callback):
                 "Validation: the predictor has another model than the trainer; in a config, "
                 "write the model's dict once and give both the same name"
             )
+        if hasattr(self.predictor, "lend_run_dir"):
+            self.predictor.lend_run_dir(run_dir)
 
     def on_step_end(
         self, *, progress: Progress, scores: Scores, outcome: StepOutcome, **kwargs: Any

@@ -73,12 +73,11 @@ class Loop:
         self.optimizer = optimizer
         self.scores = Scores() if scores is None else scores
         self.progress = Progress() if progress is None else progress
-        self.run_dir = run_dir
         self._generators = [torch.default_generator]
         if device is not None and device.type == "cuda":
             torch.cuda.init()
             self._generators.append(torch.cuda.default_generators[device.index or 0])
-        always = dict(
+        self._always = dict(
             model=model,
             optimizer=optimizer,
             data_loader=data_loader,
@@ -86,14 +85,10 @@ class Loop:
             plan=plan,
             scores=self.scores,
             state=state,
-            run_dir=run_dir,
         )
-        self.hooks = {
-            hook: tuple(functools.partial(method, **always) for method in methods)
-            for hook, methods in collect_hooks(self.callbacks).items()
-        }
+        self._use_run_dir(run_dir)
         for callback in self.callbacks:
-            callback.check(**always)
+            callback.check(**self._always, run_dir=run_dir)
         self._step_keys = KeyStream(plan.seed, MODEL_STREAM)
 
     def fit(self) -> Scores:
@@ -132,6 +127,16 @@ class Loop:
         finally:
             self._close(error)
         return self.scores
+
+    def _use_run_dir(self, run_dir: Path | None) -> None:
+        """Tell every hook from now on that this is the run's folder."""
+        self.run_dir = run_dir
+        self.hooks = {
+            hook: tuple(
+                functools.partial(method, **self._always, run_dir=run_dir) for method in methods
+            )
+            for hook, methods in collect_hooks(self.callbacks).items()
+        }
 
     def _notify(self, hook: str) -> None:
         for call in self.hooks[hook]:

@@ -38,7 +38,7 @@ class Predictor(Loop):
         device: By default the GPU if there is one, else the CPU.
         channels_last: Store weights and pictures with channels innermost.
         where: The first part of the names of the scores.
-        run_dir: Where callbacks write.
+        run_dir: Where callbacks write. In `Validation`, by default the trainer's.
 
     Raises:
         TypeError: If the loader is a `MultiTaskDataLoader`.
@@ -76,6 +76,7 @@ class Predictor(Loop):
         updater.move_to(device)
         self.where = where
         self.device = device
+        self._has_own_run_dir = run_dir is not None
         losses = LossAverage(where, model.task_names if isinstance(model, GraphModel) else ())
         self.score_names = [*losses.writes(), *updater.writes()]
         super().__init__(
@@ -87,6 +88,11 @@ class Predictor(Loop):
             run_dir=None if run_dir is None else Path(run_dir),
             device=device,
         )
+
+    def lend_run_dir(self, run_dir: Path | None) -> None:
+        """Let callbacks write to the folder of a training run, if this has none of its own."""
+        if not self._has_own_run_dir:
+            self._use_run_dir(run_dir)
 
     def fit(self) -> Scores:
         """Go through the data once.

@@ -1,6 +1,22 @@
-"""Where a metric draws."""
+"""Where metrics and callbacks draw."""
 
 from typing import Any
+
+
+def figure_class(user: str = "a plot") -> Any:
+    """What makes a figure of matplotlib that `pyplot` does not keep.
+
+    Args:
+        user: What needs it, for the error.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(f"{user} needs matplotlib: pip install 'hat-framework[plot]'") from error
+    return Figure
 
 
 def axes_or_new(ax: Any = None, size_inches: tuple[float, float] = (6.4, 4.8)) -> tuple[Any, Any]:
@@ -22,11 +38,8 @@ def axes_or_new(ax: Any = None, size_inches: tuple[float, float] = (6.4, 4.8)) -
         >>> axes.get_figure() is figure
         True
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("a plot needs matplotlib: pip install 'hat-framework[plot]'") from error
+    make_figure = figure_class()
     if ax is not None:
         return ax.get_figure(), ax
-    figure = Figure(figsize=size_inches, layout="constrained")
+    figure = make_figure(figsize=size_inches, layout="constrained")
     return figure, figure.subplots()

@@ -51,6 +51,7 @@ def draw_sample(
     *,
     layers: Sequence[Layer] = LAYERS,
     min_side: int = 512,
+    depth_range: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
     """A picture of a sample with all labels that it has, RGB, uint8 (H, W, 3).
 
@@ -67,10 +68,12 @@ def draw_sample(
         layers: Which labels to draw, those drawn later on top. `gt_depth`, which is not
             among the default, covers the picture: near is red and far is blue.
         min_side: The longer side of the result is at least so many pixels.
+        depth_range: Metres that are red and blue in `gt_depth`, so that pictures can be
+            compared; by default the least and the most of the sample.
 
     Raises:
         ValueError: If `img` is missing, is not uint8 of shape (3, H, W), or a layer is
-            unknown.
+            unknown; if `depth_range` is not in order.
 
     Example:
         >>> import torch
@@ -84,11 +87,18 @@ def draw_sample(
     if "img" not in sample and "imgs" in sample:
         cameras = [_camera_sample(sample, camera) for camera in range(len(sample["imgs"]))]
         return picture_grid(
-            [draw_sample(each, dataset, layers=layers, min_side=min_side) for each in cameras]
+            [
+                draw_sample(
+                    each, dataset, layers=layers, min_side=min_side, depth_range=depth_range
+                )
+                for each in cameras
+            ]
         )
+    if depth_range is not None and not 0 < depth_range[0] <= depth_range[1]:
+        raise ValueError(f"depth_range must be two metres above 0, least first, got {depth_range}")
     picture = _picture(sample)
     scale = -(-min_side // max(picture.shape[:2]))
-    painter = _Painter(_enlarged(picture, scale), scale, sample, dataset)
+    painter = _Painter(_enlarged(picture, scale), scale, sample, dataset, depth_range)
     for layer in layers:
         if sample.get(layer) is not None:
             _METHODS[layer](painter)
@@ -99,11 +109,17 @@ class _Painter:
     """Draws the layers of one sample, each by the method of its name."""
 
     def __init__(
-        self, canvas: NDArray[np.uint8], scale: int, sample: dict[str, Any], dataset: Any
+        self,
+        canvas: NDArray[np.uint8],
+        scale: int,
+        sample: dict[str, Any],
+        dataset: Any,
+        depth_range: tuple[float, float] | None,
     ) -> None:
         self.canvas = canvas
         self.scale = scale
         self.sample = sample
+        self.depth_range = depth_range
         self.names = getattr(dataset, "classes", None)
         self.label_names = getattr(dataset, "label_classes", None) or self.names
         self.colors = getattr(dataset, "colors", None)
@@ -114,7 +130,10 @@ class _Painter:
         is_known = depth > 0
         # By the logarithm: a metre matters more in the near than in the far.
         logs = np.log(depth, where=is_known, out=np.zeros_like(depth))
-        low, high = (logs[is_known].min(), logs[is_known].max()) if is_known.any() else (0, 1)
+        if self.depth_range is not None:
+            low, high = np.log(self.depth_range)
+        else:
+            low, high = (logs[is_known].min(), logs[is_known].max()) if is_known.any() else (0, 1)
         nearness = (high - logs) / max(high - low, 1e-6)
         shades = np.clip(nearness * 255, 0, 255).astype(np.uint8)
         colors = cv2.applyColorMap(shades, cv2.COLORMAP_TURBO)[:, :, ::-1]

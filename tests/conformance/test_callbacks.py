@@ -27,6 +27,12 @@ def quiet_console():
     return Console(file=io.StringIO())
 
 
+def drawing(model, folder):
+    """What draws predictions, where it may: in a predictor."""
+    pictures = hat.callbacks.PredictionPictures(folder / "predictions.png")
+    return Predictor(model, DataLoader(Points(), batch_size=10), callbacks=[pictures])
+
+
 def makers(model, folder):
     """How each callback is made; a new one needs a line here."""
     callbacks = hat.callbacks
@@ -43,9 +49,11 @@ def makers(model, folder):
         "LrUpdater": lambda: callbacks.LrUpdater(callbacks.schedules.CosineLr()),
         "MetricUpdater": lambda: callbacks.MetricUpdater([Accuracy()]),
         "NanGuard": lambda: callbacks.NanGuard("skip"),
+        "PredictionPictures": lambda: callbacks.Validation(drawing(model, folder)),
         "PredictionWriter": lambda: callbacks.PredictionWriter(folder / "predictions.json"),
         "ProgressBar": lambda: callbacks.ProgressBar(console=quiet_console()),
         "RunLog": lambda: callbacks.RunLog(folder),
+        "ScoreCurves": lambda: callbacks.ScoreCurves(folder / "curves.png"),
         "StatsMonitor": lambda: callbacks.StatsMonitor(1),
         "StopTask": lambda: callbacks.StopTask("side", after_steps=1),
         "TaskGradientMonitor": lambda: callbacks.TaskGradientMonitor(1),

@@ -19,8 +19,9 @@ def sample_of(**labels):
     return {"img": torch.full((3, 32, 64), 100, dtype=torch.uint8), **labels}
 
 
-def drawn(layer, dataset=NAMES, min_side=64, **labels):
-    return draw_sample(sample_of(**labels), dataset, layers=[layer], min_side=min_side)
+def drawn(layer, dataset=NAMES, min_side=64, depth_range=None, **labels):
+    sample = sample_of(**labels)
+    return draw_sample(sample, dataset, layers=[layer], min_side=min_side, depth_range=depth_range)
 
 
 def is_color(picture, color):
@@ -167,3 +168,26 @@ def test_each_camera_of_several_is_drawn_with_its_boxes():
     rows = np.nonzero((drawn != empty).any(axis=2))[0]
     assert len(rows) > 0
     assert rows.max() < drawn.shape[0] // 2  # wide pictures stand one above the other
+
+
+def test_depth_of_one_range_has_one_color():
+    near = drawn("gt_depth", gt_depth=torch.full((32, 64), 4.0), depth_range=(2.0, 50.0))
+    mixed = torch.full((32, 64), 4.0)
+    mixed[:, 32:] = 40.0
+    both = drawn("gt_depth", gt_depth=mixed, depth_range=(2.0, 50.0))
+    assert (both[:, :32] == near[:, :32]).all()
+    assert (both[:, 40:] != near[:, 40:]).any()
+
+
+def test_depth_beyond_the_range_has_the_color_of_its_end():
+    at_end, beyond = (
+        drawn("gt_depth", gt_depth=torch.full((32, 64), depth), depth_range=(2.0, 50.0))
+        for depth in (50.0, 90.0)
+    )
+    assert (at_end == beyond).all()
+
+
+@pytest.mark.parametrize("depth_range", [(0.0, 5.0), (5.0, 2.0)])
+def test_a_depth_range_that_is_none_is_refused(depth_range):
+    with pytest.raises(ValueError, match="depth_range must be"):
+        draw_sample(sample_of(), depth_range=depth_range)
