@@ -31,7 +31,7 @@ classes = [
 num_classes = 11
 crop = [256, 320]
 batch_size = 4
-num_epochs = 100
+num_epochs = 75
 num_workers = 1
 learning_rate = 2e-3
 seed = 0
@@ -127,7 +127,7 @@ float_trainer = dict(
         dict(type=LrUpdater, schedule=dict(type="OneCycleLr", pct_start=0.1)),
         ema,
         dict(type=StatsMonitor),
-        dict(type=Validation, predictor=float_predictor, weights=ema, every=10),
+        dict(type=Validation, predictor=float_predictor, weights=ema, every=15),
         dict(type=ProgressBar),
         dict(type=Checkpoint, best="val/mIoU"),
     ],

@@ -120,4 +120,6 @@ def _resized(scores: Tensor, size: torch.Size) -> Tensor:
     """Scores of the wanted (H, W); left alone where they have it."""
     if scores.shape[-2:] == size:
         return scores
-    return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+    # Few classes innermost, as after a network with channels last, take a seventh longer on a CPU,
+    # and the softmax that follows copies them.
+    return F.interpolate(scores.contiguous(), size=size, mode="bilinear", align_corners=False)
