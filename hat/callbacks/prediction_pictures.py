@@ -259,4 +259,5 @@ def _grid(rows: Sequence[_Row], tasks: Sequence[str], dataset: Any, side: int) -
 
 
 def _text(text: str, ground: Picture) -> Picture:
-    return cv2.putText(ground, text, (2, 16), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(ground, text, (2, 16), _FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return ground
