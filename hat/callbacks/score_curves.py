@@ -140,10 +140,10 @@ class ScoreCurves(Callback):
     def _panel_of(self, name: str) -> str:
         where, _, rest = name.partition("/")
         task, _, key = rest.rpartition("/")
-        if key == "loss" or (where == "train" and rest in self._losses):
-            return f"{task} loss".strip()
+        is_loss = where == "train" and rest in self._losses
         letters = re.match("[A-Za-z]+", key)
-        return f"{task} {letters[0] if letters else key}".strip()
+        kind = "loss" if is_loss else letters[0] if letters else key
+        return f"{task} {kind}".strip()
 
 
 def _rank(title: str) -> tuple[bool, bool, bool, str]:

@@ -130,11 +130,11 @@ def test_masks_of_objects_below_the_threshold_are_left_out(tmp_path):
 def test_depth_is_colored_by_the_range_of_the_truth(tmp_path):
     depth = torch.full((32, 64), 2.0)
     depth[:, 32:] = 50.0
-    preds = {"depth": torch.full((1, 32, 64), 50.0)}
+    preds = {"depth": torch.full((1, 32, 64), 2.0)}
     grid = grid_of(tmp_path, [scene(gt_depth=depth)], preds)
-    far = cell(grid, 0, 0)[0, 63]
-    assert (cell(grid, 0, 1) == far).all()
-    assert (cell(grid, 0, 0)[0, 0] != far).any()
+    near = cell(grid, 0, 0)[0, 0]
+    assert (cell(grid, 0, 1) == near).all()
+    assert (cell(grid, 0, 0)[0, 63] != near).any()
 
 
 def test_tasks_have_columns_and_the_class_of_the_picture_stands_on_the_first(tmp_path):

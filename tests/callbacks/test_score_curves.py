@@ -105,6 +105,24 @@ def test_what_is_written_behind_it_is_drawn_too(tmp_path):
     assert curves.state_dict()["curves"]["val/e"] == [[2], [1.0]]
 
 
+def test_its_state_has_what_was_written_behind_it(tmp_path):
+    curves, states = ScoreCurves(tmp_path / "c.png"), []
+
+    class Save(Callback):
+        def on_step_end(self, **kwargs):
+            states.append(curves.state_dict()["curves"]["val/s"][0])
+
+    make_trainer(callbacks=[curves, Write("val/s"), Save()], batch_size=10, num_epochs=1).fit()
+    assert states == [[1], [1, 2]]
+
+
+def test_it_knows_the_losses_of_a_run_that_is_over(tmp_path):
+    curves, loaded = (ScoreCurves(tmp_path / "c.png") for _ in range(2))
+    make_trainer(model=tiny_graph(), callbacks=[StatsMonitor(1), curves], num_epochs=1).fit()
+    loaded.load_state_dict(curves.state_dict())
+    assert loaded._panels() == curves._panels()
+
+
 def run(folder, *callbacks, num_epochs=4):
     curves = ScoreCurves(folder / "curves.png")
     checkpoint = Checkpoint(folder=folder / "checkpoints", by="step", resume="auto")
