@@ -1,7 +1,7 @@
 """The four tasks of configs/multitask/road_scenes.py, trained by Lightning.
 
     pip install lightning torchdata     # this program needs them, HAT does not
-    python benchmarks/peers/lightning_multi_task.py --steps 4 --scenes 24 --size 64 128
+    python benchmarks/peers/lightning_multi_task.py --epochs 1 --scenes 24 --size 64 128
 
 To compare what a user writes: the layers, the losses of each task, the pictures and the metrics
 are HAT's; how they are put together, trained, validated and resumed is Lightning's, or written
@@ -146,13 +146,13 @@ def step_shares(batches: list[dict[str, Any]], tasks: tuple[str, ...]) -> list[T
 
 # section: module
 class RoadModule(L.LightningModule):
-    def __init__(self, tasks: tuple[str, ...], lr: float) -> None:
+    def __init__(self, tasks: tuple[str, ...], lr: float, num_steps: int) -> None:
         super().__init__()
         self.net = RoadNet(tasks).to(memory_format=torch.channels_last)
         modules = make_tasks()
         self.tasks = nn.ModuleDict({name: modules[name] for name in tasks})
         self.active = tasks
-        self.lr = lr
+        self.lr, self.num_steps = lr, num_steps
         self.metrics = make_metrics(tasks)
         self.register_buffer("mean", 255 * torch.tensor([0.32, 0.31, 0.31]).view(3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor([0.19, 0.18, 0.21]).view(3, 1, 1))
@@ -206,9 +206,10 @@ class RoadModule(L.LightningModule):
             dict(params=[p for p in parameters if p.ndim <= 1], weight_decay=0.0),
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.lr)
-        steps = int(self.trainer.estimated_stepping_batches)
+        # Asking the trainer for its estimated_stepping_batches would lose where loaders stood when
+        # a run is resumed: https://github.com/Lightning-AI/pytorch-lightning/issues/20550
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.lr, total_steps=steps, pct_start=0.1
+            optimizer, self.lr, total_steps=self.num_steps, pct_start=0.1
         )
         return [optimizer], [dict(scheduler=schedule, interval="step")]
 
@@ -281,52 +282,53 @@ def val_loader(args: argparse.Namespace) -> Any:
 
 
 # section: run
-def parse() -> argparse.Namespace:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scenes", type=int, default=3000)
     parser.add_argument("--val-scenes", type=int, default=200)
     parser.add_argument("--size", type=int, nargs=2, default=[128, 256])
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=-1)
     parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--freeze", nargs="*", default=[])
     parser.add_argument("--several", action="store_true")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--run-dir", default="runs/lightning")
     parser.add_argument("--resume")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main() -> None:
-    args = parse()
+def make_trainer(args: argparse.Namespace, *others: Any, **options: Any) -> L.Trainer:
     L.seed_everything(0)
     callbacks: list[Any] = [
         EMAWeightAveraging(decay=0.995),
         ModelCheckpoint(args.run_dir, filename="best", monitor="val/sum", mode="max"),
         ModelCheckpoint(args.run_dir, save_last=True, every_n_train_steps=1),
+        *others,
     ]
     if args.freeze:
         callbacks.append(FreezeTasks(args.freeze))
-    trainer = L.Trainer(
+    defaults = dict(
         accelerator="cpu",
         devices=args.processes,
         # A task may be labelled on one process alone.
         strategy="ddp_find_unused_parameters_true" if args.processes > 1 else "auto",
         max_epochs=args.epochs,
-        max_steps=args.steps,
         check_val_every_n_epoch=args.epochs,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
-        callbacks=callbacks,
         logger=CSVLogger(args.run_dir),
     )
-    trainer.fit(
-        RoadModule(tuple(args.tasks), lr=3e-3),
-        train_loaders(args),
-        val_loader(args),
-        ckpt_path=args.resume,
-    )
+    return L.Trainer(callbacks=callbacks, **(defaults | options))
+
+
+def main() -> None:
+    args = parse()
+    trainer = make_trainer(args)
+    loaders = train_loaders(args)
+    num_steps = args.epochs * max(map(len, CombinedLoader(loaders).flattened))
+    module = RoadModule(tuple(args.tasks), lr=3e-3, num_steps=num_steps)
+    trainer.fit(module, loaders, val_loader(args), ckpt_path=args.resume)
     print({name: round(float(value), 4) for name, value in trainer.logged_metrics.items()})
 
 

@@ -286,7 +286,7 @@ def val_loader(args: argparse.Namespace) -> Any:
 
 
 # section: run
-def parse() -> argparse.Namespace:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scenes", type=int, default=3000)
     parser.add_argument("--val-scenes", type=int, default=200)
@@ -299,32 +299,29 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--launcher", default="none")
     parser.add_argument("--run-dir", default="runs/mmengine")
     parser.add_argument("--resume", action="store_true")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main() -> None:
-    args = parse()
-    # section: optimizer and schedule
-    learning_rate = 3e-3
+# section: optimizer and schedule
+def optimizer_and_schedule(num_steps: int, lr: float) -> tuple[dict[str, Any], dict[str, Any]]:
     optim_wrapper = dict(
-        optimizer=dict(type="AdamW", lr=learning_rate, weight_decay=0.02),
+        optimizer=dict(type="AdamW", lr=lr, weight_decay=0.02),
         paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     )
     schedule = dict(
-        type="OneCycleLR",
-        eta_max=learning_rate,
-        total_steps=args.steps,
-        pct_start=0.1,
-        by_epoch=False,
+        type="OneCycleLR", eta_max=lr, total_steps=num_steps, pct_start=0.1, by_epoch=False
     )
-    # section: run
+    return optim_wrapper, schedule
+
+
+# section: run
+def make_runner(args: argparse.Namespace, *hooks: Any, **options: Any) -> Runner:
+    optim_wrapper, schedule = optimizer_and_schedule(args.steps, lr=3e-3)
     checkpoint = dict(
         type="CheckpointHook", by_epoch=False, interval=1, save_best="sum", rule="greater"
     )
-    hooks: list[Any] = [dict(type="EMAHook", ema_type="ExponentialMovingAverage", momentum=0.005)]
-    if args.freeze:
-        hooks.append(FreezeTasks(args.freeze))
-    runner = Runner(
+    ema = dict(type="EMAHook", ema_type="ExponentialMovingAverage", momentum=0.005)
+    defaults = dict(
         model=RoadModel(tuple(args.tasks)),
         work_dir=args.run_dir,
         train_dataloader=train_loader(args),
@@ -335,17 +332,18 @@ def main() -> None:
         optim_wrapper=optim_wrapper,
         param_scheduler=schedule,
         default_hooks=dict(checkpoint=checkpoint, logger=dict(type="LoggerHook", interval=1)),
-        custom_hooks=hooks,
-        # A task may be labelled on one process alone.
-        cfg=dict(
-            model_wrapper_cfg=dict(type="MMDistributedDataParallel", find_unused_parameters=True)
-        ),
+        custom_hooks=[ema, *([FreezeTasks(args.freeze)] if args.freeze else []), *hooks],
+        cfg=dict(find_unused_parameters=True),  # a task may be labelled on one process alone
         randomness=dict(seed=0),
         log_processor=dict(by_epoch=False),
         resume=args.resume,
         launcher=args.launcher,
     )
-    runner.train()
+    return Runner(**(defaults | options))
+
+
+def main() -> None:
+    make_runner(parse()).train()
 
 
 if __name__ == "__main__":
