@@ -46,9 +46,15 @@ def moved(before: dict[str, Tensor], module: nn.Module, used: tuple[str, ...]) -
     return f"{len(changed)} of {len(others)} parameters that seg does not use moved"
 
 
-def compare(whole: list[Any], parts: list[Any]) -> str:
-    pictures = [[a for a, _ in step] for step in whole] == [[a for a, _ in step] for step in parts]
-    return f"the same pictures: {pictures}, the same pixels: {whole == parts}"
+def compare(whole: list[Any], parts: list[Any], stop_at: int) -> str:
+    pairs = list(zip(whole, parts, strict=True))[stop_at:]
+    same = [sum(a[k][0] == b[k][0] for a, b in pairs) for k in (0, 1)]
+    pixels = sum(a == b for a, b in pairs)
+    return (
+        f"of {len(pairs)} steps left, {same[0]} and {same[1]} have the same pictures of the two "
+        f"loaders (next step: {[p for p, _ in pairs[0][0]] == [p for p, _ in pairs[0][1]]}), "
+        f"{pixels} the same pixels"
+    )
 
 
 def report_weights(weights: list[dict[str, Tensor]]) -> str:
@@ -177,7 +183,7 @@ def lightning_resume(loader: str) -> None:
         folder = run_dir()
         before, _ = run(folder, stop_at)
         after, resumed = run(folder, resume=f"{folder}/last.ckpt")
-        print(f"answer: stopped at step {stop_at}: {compare(whole, before + after)},",
+        print(f"answer: stopped at step {stop_at}: {compare(whole, before + after, stop_at)},",
               report_weights([weights, resumed]))  # fmt: skip
 
 
@@ -201,7 +207,8 @@ def mmengine_resume(way: str) -> None:
         words = [*TINY, "--steps", "12", "--several", "--run-dir", folder]
         recorder = Recorder(stop_at)
         args = peer.parse([*words, "--resume"] if resume else words)
-        runner = peer.make_runner(args, recorder, experiment_name=f"run{len(os.listdir(folder))}")
+        options = dict(custom_hooks=[recorder]) if way == "without_averages" else {}
+        runner = peer.make_runner(args, recorder, experiment_name=Path(folder).name, **options)
         with contextlib.suppress(StoppedError):
             runner.train()
         model = runner.model
@@ -212,7 +219,7 @@ def mmengine_resume(way: str) -> None:
         folder = run_dir()
         before, _ = run(folder, stop_at)
         after, resumed = run(folder, resume=True)
-        print(f"answer: stopped at step {stop_at}: {compare(whole, before + after)},",
+        print(f"answer: stopped at step {stop_at}: {compare(whole, before + after, stop_at)},",
               report_weights([weights, resumed]))  # fmt: skip
 
 
@@ -222,7 +229,7 @@ QUESTIONS = {
     "lightning_unused": (lightning_unused, ("none", "zeros", "touch")),
     "mmengine_unused": (mmengine_unused, ("none", "touch")),
     "lightning_resume": (lightning_resume, ("plain", "stateful")),
-    "mmengine_resume": (mmengine_resume, ("as_it_is", "old_torch_load")),
+    "mmengine_resume": (mmengine_resume, ("as_it_is", "old_torch_load", "without_averages")),
 }
 
 
@@ -236,7 +243,7 @@ def ask(question: str, way: str) -> None:
         launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         command[1:1] = launch
     environment = dict(os.environ)
-    if way == "old_torch_load":
+    if way in ("old_torch_load", "without_averages"):
         environment["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
     try:
         done = subprocess.run(
