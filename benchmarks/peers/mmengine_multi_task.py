@@ -21,7 +21,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseDataPreprocessor, BaseModel
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import RandomHorizontalFlip
@@ -316,6 +316,7 @@ def optimizer_and_schedule(num_steps: int, lr: float) -> tuple[dict[str, Any], d
 
 # section: run
 def make_runner(args: argparse.Namespace, *hooks: Any, **options: Any) -> Runner:
+    set_random_seed(0)  # the model is built here, before the runner seeds
     optim_wrapper, schedule = optimizer_and_schedule(args.steps, lr=3e-3)
     checkpoint = dict(
         type="CheckpointHook", by_epoch=False, interval=1, save_best="sum", rule="greater"
