@@ -6,8 +6,8 @@
 With the programs beside this one, on tiny pictures: whether a task that one process has no labels
 for needs `find_unused_parameters`, whether the weights of a task that does not run move, and
 whether a run of two loaders that was stopped in the middle of an epoch goes on as if it had not
-been. Each question is answered in a process of its own, with a minute's time at most, or three where
-runs are resumed.
+been. Each question is answered in a process of its own, with a minute's time at most, or three
+where runs are resumed. A process that hung may leave one behind that it started.
 """
 
 import contextlib
