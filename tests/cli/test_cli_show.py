@@ -190,6 +190,7 @@ def test_list_of_a_kind_shows_that_kind_alone():
         ["kind", "name"],
         ["collate", "LidarCollate"],
         ["collate", "PadCollate"],
+        ["collate", "PartialCollate"],
         ["collate", "RaggedCollate"],
         ["collate", "StackCollate"],
         ["Besides", "these:"],
