@@ -23,10 +23,10 @@ from hat.models import OneStageDetector
 num_scenes = 3000
 num_val_scenes = 300
 size = [128, 256]
-batch_size = 8
-num_epochs = 8
+batch_size = 16
+num_epochs = 11
 num_workers = 1
-learning_rate = 2e-3
+learning_rate = 3e-3
 seed = 0
 
 normalize = dict(type="Normalize", mean=[0.32, 0.31, 0.31], std=[0.19, 0.18, 0.21])
@@ -68,6 +68,7 @@ float_predictor = dict(
     data_loader=val_loader,
     metrics=[dict(type=CocoAP, classes=RoadScenes.classes)],
     normalize=normalize,
+    channels_last=True,
 )
 ema = dict(type=ExponentialMovingAverage, decay=0.998)
 float_trainer = dict(
@@ -79,11 +80,12 @@ float_trainer = dict(
     batch_processor=dict(type=BatchProcessor, normalize=normalize),
     num_epochs=num_epochs,
     seed=seed,
+    channels_last=True,
     callbacks=[
         dict(type=LrUpdater, schedule=dict(type="OneCycleLr", pct_start=0.1)),
         ema,
         dict(type=StatsMonitor),
-        dict(type=Validation, predictor=float_predictor, weights=ema, every=4),
+        dict(type=Validation, predictor=float_predictor, weights=ema, every=num_epochs),
         dict(type=ProgressBar),
         dict(type=Checkpoint, best="val/AP"),
     ],

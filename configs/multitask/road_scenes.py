@@ -1,7 +1,7 @@
 """Four tasks on one small backbone: objects, classes of pixels, depth and the kind of scene.
 
     hat train configs/multitask/road_scenes.py                              # about 5 minutes
-    hat train configs/multitask/road_scenes.py num_scenes=3000 num_epochs=8 # about half an hour
+    hat train configs/multitask/road_scenes.py num_scenes=3000 num_epochs=8 # half an hour
 
 Nothing is read from disk: scenes are drawn once, in the first epoch, and kept in memory. A third
 of them has boxes only, a third maps of classes and depth only, the rest everything.
@@ -35,7 +35,7 @@ from hat.engine.processors import MultiTaskBatchProcessor
 from hat.metrics import Accuracy, CocoAP, DepthErrors, MeanIoU
 from hat.models import GraphModel
 
-num_scenes = 1200
+num_scenes = 1400
 num_val_scenes = 100
 size = [128, 256]
 batch_size = 4
