@@ -1,13 +1,13 @@
 """Writes every score to a table that any program reads."""
 
 import csv
-import os
 from pathlib import Path
 from typing import IO, Any
 
 from hat.callbacks.base import Callback
 from hat.engine.progress import Progress
 from hat.engine.scores import ScoreFeed, Scores
+from hat.files import replacing
 
 _COLUMNS = ("step", "epoch", "name", "value")
 
@@ -71,9 +71,7 @@ def _keep_rows_until(path: Path, step: int) -> None:
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.reader(file) if len(row) == len(_COLUMNS)][1:]
-    temporary = path.with_name(f".{path.name}.writing")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         writer.writerows(row for row in rows if int(row[0]) <= step)
-    os.replace(temporary, path)

@@ -1,7 +1,6 @@
 """Draws what a model says of the first samples beside the truth."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from hat.callbacks.base import Callback
 from hat.data.labelled import cut_batch
 from hat.data.sample import Batch, Sample, num_samples
+from hat.files import replacing
 from hat.visualize.grid import picture_grid, write_png
 from hat.visualize.overlay import Layer, draw_sample
 
@@ -120,9 +120,8 @@ class PredictionPictures(Callback):
             )
             return
         grid = _grid(self._rows, tasks, getattr(data_loader, "dataset", None), self.side)
-        temporary = path.with_name(f".{path.name}.writing")
-        write_png(temporary, grid)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            write_png(temporary, grid)
         self._rows = []
 
     def _target(self, run_dir: Path | None) -> Path | None:

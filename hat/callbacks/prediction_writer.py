@@ -1,7 +1,6 @@
 """Writes what a model says of each sample, as JSON."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hat.callbacks.class_names import class_names, label_class_names
 from hat.callbacks.plain_json import json_values
 from hat.data.sample import Batch, num_samples
 from hat.engine.scores import Scores
+from hat.files import replacing
 
 #: Too much to read, and of use only inside the model.
 _LEFT_OUT = ("logits",)
@@ -75,9 +75,9 @@ class PredictionWriter(Callback):
             "predictions": self._records,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.writing")
-        temporary.write_text(json.dumps(json_values(content), indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, self.path)
+        text = json.dumps(json_values(content), indent=1) + "\n"
+        with replacing(self.path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     def _names(self, task: str, classes: Any) -> Sequence[str] | None:
         """The names of the classes of one prediction: a number for a picture, else a list."""

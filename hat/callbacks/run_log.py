@@ -1,7 +1,6 @@
 """Writes what is known of a run into its folder: a line per step, the scores in one file."""
 
 import json
-import os
 from pathlib import Path
 from typing import IO, Any
 
@@ -9,6 +8,7 @@ from hat.callbacks.base import Callback
 from hat.callbacks.plain_json import json_values
 from hat.engine.progress import Progress
 from hat.engine.scores import ScoreFeed, Scores
+from hat.files import replacing
 
 LOG_NAME = "log.jsonl"
 SCORES_NAME = "scores.json"
@@ -73,12 +73,9 @@ class RunLog(Callback):
 
     def _write_scores(self, scores: Scores) -> None:
         assert self.folder is not None
-        path = self.folder / SCORES_NAME
-        temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text(
-            json.dumps(json_values(scores.summary()), indent=1) + "\n", encoding="utf-8"
-        )
-        os.replace(temporary, path)
+        text = json.dumps(json_values(scores.summary()), indent=1) + "\n"
+        with replacing(self.folder / SCORES_NAME) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -98,6 +95,6 @@ def _drop_lines_after(path: Path, step: int) -> None:
     lines = read_log(path)
     kept = [line for line in lines if line["step"] <= step]
     if path.exists():
-        temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, path)
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")

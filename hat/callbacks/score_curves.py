@@ -1,7 +1,6 @@
 """Draws losses and scores over the steps of a run."""
 
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -12,6 +11,7 @@ from typing import Any
 from hat.callbacks.base import Callback
 from hat.engine.progress import Progress, StepOutcome
 from hat.engine.scores import ScoreFeed, Scores
+from hat.files import replacing
 from hat.metrics.figures import figure_class
 
 CURVES_NAME = "curves.png"
@@ -124,9 +124,8 @@ class ScoreCurves(Callback):
             axes.set_xlim(0, 1.03 * max(last_step, 1))
             _draw_panel(axes, title, {name: self._curves[name] for name in names})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.writing")
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, self.path)
+        with replacing(self.path) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
         self._drawn_s = monotonic()
 
     def _panels(self) -> dict[str, list[str]]:

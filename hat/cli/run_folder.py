@@ -1,7 +1,6 @@
 """The folder of a run: where it is, and what it holds before the first step."""
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import hat
 from hat.config.errors import ConfigError, Location, Mistake
 from hat.config.record import FILE_NAME, encode
 from hat.config.source import Config
+from hat.files import replacing
 
 _PACKAGES = (
     "torch",
@@ -72,9 +72,8 @@ def write_record(folder: Path, config: Config, stage: str) -> None:
         "config": encode(config),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{FILE_NAME}.writing"
-    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / FILE_NAME)
+    with replacing(folder / FILE_NAME) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Runs a model over data without training it: validation and prediction."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from hat.engine.processors.inputs import InputPreparation
 from hat.engine.progress import Plan, Progress
 from hat.engine.scores import Scores
 from hat.engine.trainer import default_device
+from hat.models.modes import evaluating
 from hat.models.structures.graph_model import GraphModel
 
 
@@ -108,15 +108,3 @@ class Predictor(Loop):
 
     def _open_epoch(self) -> Iterator[Any]:
         return iter(DevicePrefetcher(super()._open_epoch(), self.device))
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a block; each module then goes back to the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

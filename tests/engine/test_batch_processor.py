@@ -10,6 +10,7 @@ from torch import nn
 from hat.callbacks import Callback, ExponentialMovingAverage, LrUpdater
 from hat.callbacks.schedules import ExponentialLr
 from hat.data import DataLoader, ShuffledSampler
+from hat.engine.hooks import HOOK_ARGUMENTS
 from hat.engine.processors import BatchProcessor
 from hat.engine.processors.batch_processor import total_loss
 from hat.models import ModelOutput
@@ -321,3 +322,14 @@ def test_a_step_of_batches_is_one_step_of_progress():
     trainer = make_trainer(data_loader=loader, num_epochs=1)
     trainer.fit()
     assert trainer.progress.num_steps_done == 2
+
+
+def test_losses_of_a_frozen_model_are_refused_by_name():
+    model = Linear()
+    model.w.requires_grad_(False)
+    processor = BatchProcessor()
+    processor.set_up(torch.device("cpu"))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    hooks = dict.fromkeys(HOOK_ARGUMENTS, ())
+    with pytest.raises(ValueError, match="losses square depend on nothing that is trained"):
+        processor([{"x": torch.ones(1), "y": torch.zeros(1)}], model, optimizer, hooks)

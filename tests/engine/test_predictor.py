@@ -8,9 +8,9 @@ from torch import nn
 from hat.callbacks import Callback, FreezeModule, Validation
 from hat.data import DataLoader
 from hat.engine import Predictor
-from hat.engine.predictor import evaluating
 from hat.metrics import Accuracy
 from hat.models import Classifier, ConvNet, LinearHead, ModelOutput
+from hat.models.modes import evaluating
 
 
 def modes(model):

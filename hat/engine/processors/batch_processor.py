@@ -108,6 +108,11 @@ class BatchProcessor:
         for call in hooks["on_backward_begin"]:
             call(batch=batch, losses=losses, loss=loss)
         weighted = self._weigh(losses, loss, share, outcome)
+        if not weighted.requires_grad:
+            raise ValueError(
+                f"the losses {', '.join(losses)} depend on nothing that is trained: all that they "
+                "go through is frozen. Unfreeze a part, or leave out what they are computed from"
+            )
         if self.scaler is not None:
             weighted = self.scaler.scale(weighted)
         weighted.backward()

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,18 @@ from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hat.models.graph.topology import Topology, spelled
+from hat.models.modes import evaluating
 
 Shape = tuple[int, ...]
 _UNITS = ((10**9, " G"), (10**6, " M"), (10**3, " k"))
+
+
+@dataclass(frozen=True)
+class CallCost:
+    """What one call of a node returned, and its multiply-adds."""
+
+    shapes: tuple[Shape, ...]
+    num_macs: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class GraphCost:
 
     Args:
         nodes: See `NodeCost`.
+        calls: Of each call of a node in the graph, in order.
         totals: By output, the parameters and multiply-adds of all nodes that it needs; a
             parameter that two nodes share counts once.
         num_params: Of all nodes.
@@ -53,6 +62,7 @@ class GraphCost:
     """
 
     nodes: tuple[NodeCost, ...]
+    calls: Mapping[fx.Node, CallCost]
     totals: Mapping[str, tuple[int, int]]
     num_params: int
     num_macs: int
@@ -115,7 +125,7 @@ def describe_graph(
         head ('backbone[-1]',) ((1, 4),) 36 32
     """
     topology = topology_of(model)
-    calls = measure_calls(model, size, batch_size, inputs)
+    calls = _measure_calls(model, size, batch_size, inputs)
     by_name: dict[str, list[fx.Node]] = {}
     for call in calls:
         by_name.setdefault(str(call.target), []).append(call)
@@ -139,18 +149,10 @@ def describe_graph(
         needed = topology.needed_by([output])
         own_macs = sum(cost.num_macs for call, cost in calls.items() if call in needed)
         totals[output] = _num_params(model, topology.nodes_of([output])), own_macs
-    return GraphCost(tuple(rows), totals, _num_params(model, macs), sum(macs.values()))
+    return GraphCost(tuple(rows), calls, totals, _num_params(model, macs), sum(macs.values()))
 
 
-@dataclass(frozen=True)
-class CallCost:
-    """What one call of a node returned, and its multiply-adds."""
-
-    shapes: tuple[Shape, ...]
-    num_macs: int
-
-
-def measure_calls(
+def _measure_calls(
     model: nn.Module,
     size: tuple[int, int],
     batch_size: int,
@@ -171,7 +173,7 @@ def measure_calls(
     pictures = torch.zeros(batch_size, 3, *size, dtype=first.dtype, device=first.device)
     values = dict.fromkeys(topology.inputs, pictures) | dict(inputs or {})
     counter = _Counter(model, topology.graph)
-    with torch.no_grad(), _in_evaluation(model):
+    with torch.no_grad(), evaluating(model):
         counter.run(*(values[name] for name in topology.inputs))
     return counter.calls
 
@@ -246,17 +248,6 @@ class _Counter(fx.Interpreter):
         # The counter takes a multiply-add for two operations.
         self.calls[n] = CallCost(tuple(_shapes(result)), counter.get_total_flops() // 2)
         return result
-
-
-@contextmanager
-def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _shapes(value: Any) -> Iterator[Shape]:

@@ -1,7 +1,6 @@
 """A picture of a graph: its nodes, what they cost, and which outputs need them."""
 
 import operator
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +9,10 @@ from xml.sax.saxutils import escape
 
 from torch import fx, nn
 
+from hat.files import replacing
 from hat.models.graph.cost import (
     GraphCost,
     describe_graph,
-    measure_calls,
     shape_lines,
     short_number,
     topology_of,
@@ -48,24 +47,19 @@ def draw_graph(
         raise ValueError(f"expected a name in .svg, got {path}")
     text = graph_svg(model, size, batch_size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def graph_svg(model: nn.Module, size: tuple[int, int], batch_size: int = 1) -> str:
     """The text of the picture that `draw_graph` writes."""
     cost = describe_graph(model, size, batch_size)
     drawing = _Drawing(topology_of(model), cost)
-    calls = measure_calls(model, size, batch_size)
     for node in drawing.topology.graph.nodes:
         if node.op == "placeholder":
             drawing.add(node.name, [str(node.target)], drawing.needing(node))
         elif node.op == "call_module":
-            drawing.add_call(node, shape_lines(calls[node].shapes), calls[node].num_macs)
+            drawing.add_call(node, shape_lines(cost.calls[node].shapes), cost.calls[node].num_macs)
         elif node.op != "output" and node.target is not operator.getitem:
             drawing.add(node.name, [operation_name(node)], drawing.needing(node))
     for name in drawing.topology.outputs:

@@ -4,12 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from rich.console import Console
 from torch import Tensor, fx, nn
 
 from hat.data.labelled import cut_batch, labelled_rows, num_labelled, take_rows
 from hat.data.sample import Batch, num_samples
-from hat.models.graph.cost import describe_graph
 from hat.models.graph.migrate import migrate_weights
 from hat.models.graph.node_links import check_node_links
 from hat.models.graph.topology import Topology, TopologyFunction, TopologyMapping, link, trace
@@ -252,6 +250,11 @@ class GraphModel(nn.Module):
             size: Height and width of the pictures of which costs are counted.
             batch_size: How many pictures.
         """
+        # Nobody who trains needs these.
+        from rich.console import Console
+
+        from hat.models.graph.cost import describe_graph
+
         Console(highlight=False).print(describe_graph(self, size, batch_size).table())
 
     def num_labelled(self, batch: Batch) -> dict[str, int]:
